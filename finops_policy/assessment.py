@@ -1,0 +1,140 @@
+"""PURE: evaluations and coverage -> a verdict per control.
+
+A control is ``satisfied`` only if at least one mapping is direct, every mapped policy was evaluated on every target in
+scope, the population was not empty, and nothing was found. Findings outrank gaps: one known violation is enough to
+say ``not-satisfied``, whatever else could not be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from finops_policy.model import (
+    Control,
+    ControlMapping,
+    ControlVerdict,
+    Coverage,
+    Framework,
+    Status,
+    Strength,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts over the cells of one policy, or of many. ``unchecked`` counts failed and skipped cells."""
+
+    population: int = 0
+    compliant: int = 0
+    noncompliant: int = 0
+    waived: int = 0
+    unknown: int = 0
+    cells: int = 0
+    unchecked: int = 0
+
+    def plus(self, cell: Coverage) -> Tally:
+        unchecked = cell.status in (Status.FAILED, Status.SKIPPED)
+        return Tally(
+            self.population + cell.population,
+            self.compliant + cell.compliant,
+            self.noncompliant + cell.noncompliant,
+            self.waived + cell.waived,
+            self.unknown + cell.unknown,
+            self.cells + 1,
+            self.unchecked + unchecked,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MappedPolicy:
+    """What a mapped policy found; ``in_run`` is false where the run had no such policy."""
+
+    mapping: ControlMapping
+    in_run: bool
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """One control judged, with the sentence that says why."""
+
+    control: Control
+    verdict: ControlVerdict
+    reason: str
+    mapped: tuple[MappedPolicy, ...] = field(default=())
+
+
+def tally_by_policy(cells: Iterable[Coverage]) -> dict[str, Tally]:
+    """Policy name -> counts over its cells."""
+    tallies: dict[str, Tally] = {}
+    for cell in cells:
+        tallies[cell.policy] = tallies.get(cell.policy, Tally()).plus(cell)
+    return tallies
+
+
+def assess(framework: Framework, tallies: Mapping[str, Tally], packs: Mapping[str, str]) -> tuple[Assessment, ...]:
+    """Judges every control. ``packs`` maps each policy of the run to its pack: a mapping names ``pack/policy``."""
+    return tuple(_assess(control, tallies, packs) for control in framework.controls)
+
+
+def _assess(control: Control, tallies: Mapping[str, Tally], packs: Mapping[str, str]) -> Assessment:
+    mapped = []
+    for mapping in control.mappings:
+        pack, _, policy = mapping.policy.partition("/")
+        in_run = packs.get(policy) == pack and policy in tallies
+        mapped.append(MappedPolicy(mapping, in_run, tallies[policy] if in_run else Tally()))
+    verdict, reason = _judge(control, mapped)
+    return Assessment(control, verdict, reason, tuple(mapped))
+
+
+def _judge(control: Control, mapped: list[MappedPolicy]) -> tuple[ControlVerdict, str]:
+    ran = [each for each in mapped if each.in_run]
+    if not ran:
+        if control.manual:
+            return ControlVerdict.MANUAL, "Needs a person's attestation; no policy of this run speaks to it."
+        if mapped:
+            return ControlVerdict.NOT_ASSESSED, "Its policies are not part of this run."
+        return ControlVerdict.NOT_ASSESSED, "No policy speaks to it."
+
+    noncompliant = sum(each.tally.noncompliant for each in ran)
+    if noncompliant:
+        resources = f"{noncompliant} noncompliant evaluation{_s(noncompliant)}"
+        return ControlVerdict.NOT_SATISFIED, f"{resources} in {_names(ran, 'noncompliant')}."
+
+    gaps = []
+    unchecked, cells = sum(each.tally.unchecked for each in ran), sum(each.tally.cells for each in ran)
+    unknown, population = sum(each.tally.unknown for each in ran), sum(each.tally.population for each in ran)
+    absent = len(mapped) - len(ran)
+    if unchecked:
+        gaps.append(f"{unchecked} of {cells} checks could not be made")
+    if unknown:
+        gaps.append(f"{unknown} of {population} members are unknown")
+    if absent:
+        gaps.append(f"{absent} of {len(mapped)} mapped policies are not part of this run")
+    if population == 0 and not gaps:
+        return ControlVerdict.NO_POPULATION, "No resource is in scope of its policies."
+    if not any(each.mapping.strength is Strength.DIRECT for each in ran):
+        gaps.append("its policies speak to it only in part")
+    if gaps:
+        return ControlVerdict.PARTIALLY_ASSESSED, f"Nothing was found, but {'; '.join(gaps)}."
+    empty = [each.mapping.policy for each in ran if each.tally.population == 0]
+    if any(each.mapping.strength is Strength.DIRECT and each.tally.population == 0 for each in ran) and not any(
+        each.mapping.strength is Strength.DIRECT and each.tally.population for each in ran
+    ):
+        return ControlVerdict.PARTIALLY_ASSESSED, f"No resource is in scope of {', '.join(empty)}."
+    waived = sum(each.tally.waived for each in ran)
+    if waived:
+        return (
+            ControlVerdict.SATISFIED_WITH_WAIVERS,
+            f"{population - waived} of {population} members comply; {waived} finding{_s(waived)} waived.",
+        )
+    return ControlVerdict.SATISFIED, f"All {population} members comply."
+
+
+def _names(ran: list[MappedPolicy], count: str) -> str:
+    return ", ".join(each.mapping.policy for each in ran if getattr(each.tally, count))
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"

@@ -1,0 +1,80 @@
+"""``finops-policy report``: a sealed run as documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from finops_policy.cli import options
+from finops_policy.errors import ExitCode, UsageError
+
+
+@click.command("report")
+@options.customer
+@click.option("--run", "run_id", default="latest", show_default=True, help="Run id, or latest.")
+@click.option("--framework", "frameworks", multiple=True, help="Report on this framework; default: the profile's own.")
+@click.option("--format", "forms", default="html,json", show_default=True, help="Formats, separated by commas.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder. Default: build/reports/.")
+@options.store
+@options.workspace
+@options.verbosity
+def command(
+    customer: str,
+    run_id: str,
+    frameworks: tuple[str, ...],
+    forms: str,
+    output: Path | None,
+    store: Path | None,
+    workspace: Path,
+    quiet: bool,
+    verbose: int,
+) -> int:
+    """Write the report of a sealed run, and print the paths of the files written.
+
+    \b
+    Examples:
+      finops-policy report --customer acme
+      finops-policy report --customer acme --run 20261124T080000Z-3f2a9c1b --framework sox-itgc --format html
+    """
+    import datetime as dt
+    import io
+
+    from finops_policy.catalog import Catalog
+    from finops_policy.cli.console import stderr, stdout
+    from finops_policy.errors import did_you_mean
+    from finops_policy.evidence.store import LocalStore
+    from finops_policy.files import make_folders, write_atomic
+    from finops_policy.formats import FORMATS
+    from finops_policy.formats.bundle import read_bundle
+    from finops_policy.formats.data import report_data
+
+    names = [name.strip() for name in forms.split(",") if name.strip()]
+    for name in names:
+        if name not in FORMATS:
+            raise UsageError(f"There is no report format {name!r}.", hint=did_you_mean(name, FORMATS))
+    folder = LocalStore(options.store_of(workspace, store)).find(customer, run_id)
+    source = read_bundle(folder, ())
+    catalog = Catalog(workspace)
+    chosen = frameworks or tuple(each["name"] for each in source.record["frameworks"])
+    loaded = tuple(catalog.framework(name) for name in chosen)
+    for note in _changed(source.record["frameworks"], {each.name: each.digest for each in loaded}):
+        stderr().print(note, soft_wrap=True)
+    data = report_data(source.with_frameworks(loaded), dt.datetime.now(dt.UTC))
+    target = output or workspace / "build" / "reports" / customer / source.record["run_id"]
+    make_folders(target)
+    for name in names:
+        buffer = io.BytesIO()
+        FORMATS[name].render(data, buffer)
+        write_atomic(target / FORMATS[name].file_name, buffer.getvalue())
+        stdout().print(str(target / FORMATS[name].file_name), soft_wrap=True)
+    return ExitCode.CLEAN
+
+
+def _changed(locked: list[dict[str, str]], current: dict[str, str]) -> list[str]:
+    """A report made later uses today's catalogue: say so where it is not the one that was locked."""
+    return [
+        f"Framework {each['name']} has changed since the run (it was {each['version']}); the report uses it as it is now."
+        for each in locked
+        if each["name"] in current and current[each["name"]] != each["digest"]
+    ]

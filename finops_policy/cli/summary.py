@@ -1,0 +1,147 @@
+"""The summary of a run: the table, the coverage line, the money, and the exit code they lead to."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from finops_policy.cli.console import plain, stdout
+from finops_policy.errors import ExitCode
+from finops_policy.formats.data import ReportInput, report_data
+from finops_policy.model import Severity
+
+WIDE = 112
+"""Columns from which headings are written out."""
+
+
+def of(source: ReportInput) -> dict[str, Any]:
+    """The report's data, of which the summary shows a part."""
+    return report_data(source, dt.datetime.now(dt.UTC))
+
+
+def exit_code(data: Mapping[str, Any], fail_on: str, allow_incomplete: bool) -> ExitCode:
+    """Incomplete coverage outranks findings: what was not looked at cannot be called clean."""
+    if not data["coverage"]["complete"] and not allow_incomplete:
+        return ExitCode.INCOMPLETE
+    if fail_on != "never":
+        limit = Severity(fail_on).rank
+        if any(each["noncompliant"] and Severity(each["severity"]).rank >= limit for each in data["severities"]):
+            return ExitCode.FINDINGS
+    return ExitCode.CLEAN
+
+
+def show(data: Mapping[str, Any], folder: Path, form: str) -> None:
+    """Prints the summary on stdout as text or JSON."""
+    if form == "json":
+        keys = ("customer", "profile", "run", "totals", "severities", "money", "coverage", "policies", "not_checked")
+        document = {"schema": "finops-policy/summary/v1", **{key: data[key] for key in keys}, "bundle": str(folder)}
+        stdout().out(json.dumps(document, indent=2, ensure_ascii=True), highlight=False)
+        return
+    console = stdout()
+    console.print(_table(data, wide=console.width >= WIDE))
+    console.print(coverage_line(data["coverage"], data["not_checked"]))
+    console.print(Text(totals_line(data["totals"])))
+    console.print(Text(money_line(data["money"])))
+    if any(_money_cell(policy).endswith("?") for policy in data["policies"]):
+        console.print(Text("+? means more, unknown: findings without a price, or members that could not be judged."))
+    for gap, regions, count in _by_account(data["not_checked"]):
+        place = f"{gap['account_name'] or gap['account_id']} {', '.join(regions)}"
+        console.print(Text(f"  {plain(place)}: {count} not checked ({gap['kind']}): {plain(gap['message'])}", "yellow"))
+        console.print(Text(f"    {plain(gap['next_step'])}"))
+    console.print(Text(f"Evidence: {folder}"), soft_wrap=True)
+
+
+def _by_account(gaps: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], list[str], int]]:
+    """Gaps of one account with one cause, told once: the first of them, their regions, and the checks they cost."""
+    merged: dict[tuple[str, ...], tuple[Mapping[str, Any], list[str], int]] = {}
+    for gap in gaps:
+        key = (gap["account_id"], gap["kind"], gap["message"], gap["next_step"])
+        first, regions, count = merged.get(key, (gap, [], 0))
+        merged[key] = (first, [*regions, gap["region"]], count + len(gap["policies"]))
+    return list(merged.values())
+
+
+def _table(data: Mapping[str, Any], *, wide: bool) -> Table:
+    currency = data["money"]["currency"]
+    names = ["population", "compliant", "noncompliant", "waived", "unknown", "not checked", f"{currency} a month"]
+    short = ["pop.", "ok", "bad", "waiv.", "unkn.", "gaps", f"{currency}/mo"]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True, show_edge=False)
+    table.add_column("policy", overflow="fold")
+    for name in names if wide else short:
+        table.add_column(name, justify="right", no_wrap=True)
+    pack = ""
+    for policy in data["policies"]:
+        if policy["pack"] != pack:
+            pack = policy["pack"]
+            table.add_row(Text(f"{pack} {policy['pack_version']}", "bold"))
+        table.add_row(*_row(policy))
+    totals = data["totals"]
+    table.add_section()
+    counts = [f"{totals[name]:,}" for name in names[:5]]
+    gaps = data["coverage"]["failed"] + data["coverage"]["skipped"]
+    table.add_row(Text("all", "bold"), *counts, f"{gaps:,}", grouped(data["money"]["monthly_savings"]))
+    return table
+
+
+def _row(policy: Mapping[str, Any]) -> list[Text]:
+    return [
+        Text(policy["name"]),
+        Text(f"{policy['population']:,}"),
+        Text(f"{policy['compliant']:,}"),
+        Text(f"{policy['noncompliant']:,}", "bold red" if policy["noncompliant"] else ""),
+        Text(f"{policy['waived']:,}"),
+        Text(f"{policy['unknown']:,}", "yellow" if policy["unknown"] else ""),
+        Text(f"{policy['failed_targets']:,}", "yellow" if policy["failed_targets"] else ""),
+        Text(_money_cell(policy)),
+    ]
+
+
+def _money_cell(policy: Mapping[str, Any]) -> str:
+    if not policy["priced"]:
+        return "-"
+    if policy["monthly_savings"] is None:
+        return "unknown"
+    more = policy["unpriced_findings"] or policy["unknown"]
+    return grouped(policy["monthly_savings"]) + (" +?" if more else "")
+
+
+def grouped(amount: str) -> str:
+    """``1234.50`` as ``1,234.50``."""
+    return f"{Decimal(amount):,.2f}"
+
+
+def coverage_line(coverage: Mapping[str, Any], gaps: Sequence[Mapping[str, Any]]) -> Text:
+    cells, evaluated, elsewhere = coverage["cells"], coverage["evaluated"], coverage["not_applicable"]
+    told = f"{evaluated} of {cells} checks made, {elsewhere} not applicable"
+    if coverage["complete"]:
+        return Text(f"Coverage complete: {told}.", "green")
+    missing = coverage["failed"] + coverage["skipped"]
+    kinds = ", ".join(sorted({gap["kind"] for gap in gaps}))
+    return Text(f"Coverage INCOMPLETE: {told}, {missing} NOT CHECKED ({kinds}).", "bold yellow")
+
+
+def totals_line(totals: Mapping[str, int]) -> str:
+    return (
+        f"Judged {totals['population']:,} = {totals['compliant']:,} compliant + {totals['noncompliant']:,} noncompliant "
+        f"+ {totals['waived']:,} waived + {totals['unknown']:,} unknown."
+    )
+
+
+def money_line(money: Mapping[str, Any]) -> str:
+    text = f"Savings found: {grouped(money['monthly_savings'])} {money['currency']} a month at list prices"
+    notes = []
+    if money["unpriced_findings"]:
+        notes.append(f"{money['unpriced_findings']} findings could not be priced")
+    if money["unverified_prices"]:
+        notes.append(f"{money['unverified_prices']} made from unverified prices")
+    if money["double_counted_removed"]:
+        notes.append(f"{money['double_counted_removed']} overlapping findings counted once")
+    return f"{text} ({'; '.join(notes)})." if notes else f"{text}."

@@ -1,0 +1,1 @@
+"""Runs a compiled set over targets. ``worker`` judges one target; ``fanout`` hands targets to processes and seals."""

@@ -1,0 +1,162 @@
+"""The local store: where bundles lie, and how they are found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finops_policy.errors import EvidenceError, UsageError, did_you_mean
+from finops_policy.evidence import layout
+from finops_policy.evidence.bundle import BundleWriter
+from finops_policy.files import failure, make_folder
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run in a store. One that is not sealed is incomplete: it crashed, or it is still running."""
+
+    run_id: str
+    folder: Path
+    sealed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """``run.json`` of a sealed run as ``run.schema.json`` describes it, and the SHA-256 of the file."""
+
+    folder: Path
+    data: Mapping[str, Any]
+    digest: str
+
+
+class LocalStore:
+    """Bundles in folders under ``root``. Folders are made for their owner alone (mode 0700).
+
+    Every method raises :class:`UsageError` for a customer or run that cannot be, and :class:`EvidenceError` for a store
+    that cannot be read or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def customer_folder(self, customer: str) -> Path:
+        """The folder of a customer's runs and chain, there or not. Names that lead out of the store are refused."""
+        if not layout.CUSTOMER.fullmatch(customer):
+            raise UsageError(
+                f"{customer!r} is not a customer name",
+                hint="Names are lower-case letters, digits and single hyphens, and begin with a letter.",
+            )
+        return layout.customer_folder(self.root, customer)
+
+    def create(self, customer: str, run_id: str) -> BundleWriter:
+        """A new, empty bundle. The store and the customer's folder are made when they are not there."""
+        folder = self._run_folder(customer, run_id)
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise failure("make the evidence store", self.root, error) from error
+        make_folder(folder.parent.parent, exist_ok=True)
+        make_folder(folder.parent, exist_ok=True)
+        make_folder(folder)
+        return BundleWriter(folder, customer, run_id)
+
+    def resume(self, customer: str, run_id: str) -> BundleWriter:
+        """The bundle of an incomplete run, to be finished and sealed."""
+        run = self._known(customer, run_id)
+        if run.sealed:
+            raise UsageError(f"Run {run_id} is sealed: there is nothing to resume", hint="Start a new run instead.")
+        return BundleWriter(run.folder, customer, run_id)
+
+    def runs(self, customer: str) -> list[RunSummary]:
+        """All runs of a customer, sealed or not, oldest first; none when the customer has no folder yet."""
+        folder = self.customer_folder(customer)
+        known = self._customers()
+        if customer not in known:
+            return []
+        return [
+            RunSummary(run_id, path, layout.is_sealed(path))
+            for path in layout.run_folders(folder)
+            if (run_id := layout.run_of(path))
+        ]
+
+    def find(self, customer: str, run: str) -> Path:
+        """The folder of a sealed run: the one named, or with ``latest`` the one that started last."""
+        if run == LATEST:
+            return self._latest(customer).folder
+        found = self._known(customer, run)
+        if not found.sealed:
+            raise EvidenceError(
+                f"Run {run} of {customer} is incomplete: it was not sealed, so it is no evidence yet", hint=_resume(run)
+            )
+        return found.folder
+
+    def _latest(self, customer: str) -> RunSummary:
+        runs = self._some(customer)
+        if sealed := [run for run in runs if run.sealed]:
+            return sealed[-1]
+        raise EvidenceError(
+            f"{customer} has no sealed run in {self.root}, only {len(runs)} incomplete", hint=_resume(runs[-1].run_id)
+        )
+
+    def _known(self, customer: str, run_id: str) -> RunSummary:
+        runs = {run.run_id: run for run in self._some(customer)}
+        if run_id not in runs:
+            raise UsageError(
+                f"{customer} has no run {run_id!r} in {self.root}",
+                hint=did_you_mean(run_id, runs) or "`finops-policy runs list` shows all runs.",
+            )
+        return runs[run_id]
+
+    def _some(self, customer: str) -> list[RunSummary]:
+        if runs := self.runs(customer):
+            return runs
+        raise UsageError(
+            f"There is no run of {customer!r} in {self.root}",
+            hint=did_you_mean(customer, (name for name in self._customers() if name != customer))
+            or f"Make one first: `finops-policy run --customer {customer}`.",
+        )
+
+    def _customers(self) -> list[str]:
+        if not self.root.exists():
+            raise EvidenceError(
+                f"There is no evidence store at {self.root}",
+                hint="Check the path for a typing error; the first `finops-policy run` makes the store.",
+            )
+        return layout.customers(self.root)
+
+    def _run_folder(self, customer: str, run_id: str) -> Path:
+        folder = self.customer_folder(customer)
+        if not layout.RUN_ID.fullmatch(run_id):
+            raise UsageError(f"{run_id!r} is not a run id", hint="Run ids look like 20261124T080000Z-3f2a9c1b.")
+        return folder / layout.relative_run_folder(run_id)
+
+
+def _resume(run_id: str) -> str:
+    return f"If it is not running any more, finish it with `finops-policy run --resume {run_id}`, or start a new run."
+
+
+def read_run(folder: Path) -> RunRecord:
+    """``run.json`` of the sealed bundle at ``folder``, as it is; whether to believe it is for ``verify`` to say.
+
+    Raises :class:`EvidenceError` when it is missing or is no record.
+    """
+    path = folder / layout.RUN_RECORD
+    try:
+        data = path.read_bytes()
+        record = json.loads(data)
+    except OSError as error:
+        raise failure("read", path, error) from error
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"{path} is not JSON: {error}", hint=_VERIFY) from error
+    if not isinstance(record, dict):
+        raise EvidenceError(f"{path} is not the record of a run", hint=_VERIFY)
+    return RunRecord(folder, record, hashlib.sha256(data).hexdigest())
+
+
+_VERIFY = "Run `finops-policy verify` on the bundle: it names what is not as it was sealed."

@@ -1,0 +1,48 @@
+"""From a sealed bundle to what a report is made from. Frameworks come from the catalogue, all else from the bundle."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from finops_policy.compiler import load_policies, policies_path
+from finops_policy.errors import EvidenceError
+from finops_policy.evidence.parquet import read_coverage, read_evaluations
+from finops_policy.evidence.store import read_run
+from finops_policy.formats.data import ReportInput
+from finops_policy.model import Framework, Mark, Waiver
+
+
+def read_bundle(folder: Path, frameworks: Sequence[Framework]) -> ReportInput:
+    """Reads a whole run. Raises :class:`EvidenceError` when a file is missing or is not what it should be."""
+    run = read_run(folder)
+    try:
+        compiled = yaml.load(  # noqa: S506 - both loaders are safe
+            (folder / "compiled" / policies_path("")).read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        )
+        waivers = json.loads((folder / "compiled" / "waivers.json").read_bytes())
+        judged = set(run.data["policies"])
+        return ReportInput(
+            record=run.data,
+            digest=run.digest,
+            policies=[policy for policy in load_policies(compiled["policies"]) if policy.name in judged],
+            cells=read_coverage(folder),
+            evaluations=list(read_evaluations(folder)),
+            frameworks=frameworks,
+            waivers=[_waiver(each) for each in waivers["waivers"]],
+            malformed=waivers["malformed"],
+        )
+    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise EvidenceError(
+            f"The run in {folder} is not as it was written: {error}",
+            hint="Run `finops-policy verify` on it: it names what has changed.",
+        ) from error
+
+
+def _waiver(raw: dict[str, Any]) -> Waiver:
+    return Waiver(**{**raw, "expires": dt.date.fromisoformat(raw["expires"]), "mark": Mark(raw["mark"])})

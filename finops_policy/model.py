@@ -1,0 +1,417 @@
+"""The vocabulary as frozen dataclasses: what passes between the modules.
+
+Raw dictionaries stop at ``sources`` (files people write) and ``custodian`` (AWS resources). Money is ``Decimal``, times
+are aware UTC datetimes, identities are ARNs. Skipped, failed and unknown are values here, never ``None``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+API_VERSION = "finops-policy/v1"
+
+Scalar: TypeAlias = str | int | float | bool
+ParameterValue: TypeAlias = Scalar | tuple[Scalar, ...]
+
+
+class Verdict(StrEnum):
+    """What one policy says of one resource."""
+
+    COMPLIANT = "compliant"
+    NONCOMPLIANT = "noncompliant"
+    WAIVED = "waived"
+    UNKNOWN = "unknown"
+
+
+class Status(StrEnum):
+    """What became of one coverage cell."""
+
+    EVALUATED = "evaluated"
+    NOT_APPLICABLE = "not_applicable"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class FailureKind(StrEnum):
+    """Why a cell failed; each kind has a next step of its own."""
+
+    OWN_PERMISSION = "own-permission"
+    RESOURCE_POLICY = "resource-policy"
+    SERVICE_ABSENT = "service-absent"
+    THROTTLED = "throttled"
+    CREDENTIALS = "credentials"
+    TIMEOUT = "timeout"
+    BUG = "bug"
+
+
+class Severity(StrEnum):
+    """How bad a finding is; :attr:`rank` orders them."""
+
+    INFO = "info"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        return list(Severity).index(self)
+
+
+class Strength(StrEnum):
+    """How much a policy says about a control."""
+
+    DIRECT = "direct"
+    PARTIAL = "partial"
+    SUPPORTING = "supporting"
+
+
+class ControlVerdict(StrEnum):
+    """DESIGN section 6, point 3."""
+
+    SATISFIED = "satisfied"
+    SATISFIED_WITH_WAIVERS = "satisfied-with-waivers"
+    NOT_SATISFIED = "not-satisfied"
+    PARTIALLY_ASSESSED = "partially-assessed"
+    NO_POPULATION = "no-population"
+    NOT_ASSESSED = "not-assessed"
+    MANUAL = "manual"
+
+
+class Posture(StrEnum):
+    """How far a profile lets a pack's remediation go."""
+
+    REPORT = "report"
+    NOTIFY = "notify"
+    MARK = "mark"
+    APPROVE = "approve"
+    AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in a file; line and column count from 1, 0 means the file as a whole."""
+
+    path: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """A problem in a file people write: where, what, and how to mend it. ``related`` names the other place of a clash."""
+
+    rule: str
+    message: str
+    mark: Mark
+    hint: str = ""
+    related: tuple[Mark, ...] = ()
+
+    def __str__(self) -> str:
+        also = "".join(f" (see {mark})" for mark in self.related)
+        hint = f"\n    {self.hint}" if self.hint else ""
+        return f"{self.mark}: {self.message} [{self.rule}]{also}{hint}"
+
+
+# --- The library: what people write ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A pack's typed parameter. ``schema`` is a JSON Schema of a scalar or of a list of scalars."""
+
+    name: str
+    schema: Mapping[str, Any]
+    default: ParameterValue
+    description: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One rule on one resource type, as written; ``scope`` and ``violation`` are c7n filters with ``${parameter}``."""
+
+    name: str
+    title: str
+    resource: str
+    severity: Severity
+    rationale: str
+    scope: tuple[Any, ...]
+    violation: tuple[Any, ...]
+    remediation: Mapping[str, Any]
+    savings_method: str
+    mark: Mark
+    marks: Mapping[tuple[str | int, ...], Mark] = field(repr=False, default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A versioned folder of policies. ``digest`` covers every file of the folder."""
+
+    name: str
+    version: str
+    title: str
+    owner: str
+    parameters: Mapping[str, Parameter]
+    policies: Mapping[str, Policy]
+    digest: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A parameter's value as a profile, customer or account sets it, and where. ``final`` forbids later overrides."""
+
+    value: ParameterValue
+    mark: Mark
+    final: bool = False
+
+
+Settings: TypeAlias = Mapping[str, Mapping[str, Setting]]
+"""pack name -> parameter name -> setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackChoice:
+    """A profile's choice of a pack: a PEP 440 version range over SemVer versions, and how far remediation may go."""
+
+    name: str
+    versions: str
+    posture: Posture
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """An industry's choice of packs, parameter values and frameworks."""
+
+    name: str
+    version: str
+    title: str
+    packs: tuple[PackChoice, ...]
+    settings: Settings
+    frameworks: Mapping[str, str]
+    framework_marks: Mapping[str, Mark]
+    redacted_tags: tuple[str, ...]
+    retention_years: int
+    retention_source: str
+    digest: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An AWS account of a customer; its settings win over the customer's."""
+
+    id: str
+    name: str
+    regions: tuple[str, ...]
+    settings: Settings
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A tenant. ``partition`` is an ARN partition (``aws``, ``aws-us-gov``, ``aws-cn``)."""
+
+    name: str
+    title: str
+    profile: str
+    partition: str
+    role_name: str
+    external_id: str
+    accounts: tuple[Account, ...]
+    settings: Settings
+    digest: str
+    mark: Mark
+
+    def role_arn(self, account_id: str) -> str:
+        return f"arn:{self.partition}:iam::{account_id}:role/{self.role_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """An accepted finding. ``resource`` is an ARN or a glob over ARNs; ``expires`` is the last day it applies (UTC)."""
+
+    id: str
+    policy: str
+    resource: str
+    reason: str
+    owner: str
+    requested_by: str
+    approved_by: str
+    ticket: str
+    expires: dt.date
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class ControlMapping:
+    """What one policy says about one control; ``policy`` is ``pack/policy``."""
+
+    policy: str
+    strength: Strength
+    rationale: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One requirement of a framework. ``manual`` says what a person must attest; empty where nobody said."""
+
+    id: str
+    title: str
+    group: str
+    kind: str
+    manual: str
+    mappings: tuple[ControlMapping, ...]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """A versioned catalogue of controls, mapped or not."""
+
+    name: str
+    version: str
+    title: str
+    source: str
+    source_url: str
+    licence: str
+    complete: bool
+    groups: Mapping[str, str]
+    controls: tuple[Control, ...]
+    digest: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A list price per unit. ``verified`` is false while nobody has confirmed it against its source."""
+
+    key: str
+    region: str
+    unit: str
+    amount: Decimal
+    currency: str
+    source: str
+    as_of: dt.date
+    verified: bool
+
+
+# --- What is compiled, and what a run finds -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """One account x region."""
+
+    account_id: str
+    region: str
+    account_name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.account_id}/{self.region}"
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """A plain Cloud Custodian policy. The first ``scope_length`` filters of ``document`` select the population."""
+
+    name: str
+    pack: str
+    pack_version: str
+    title: str
+    rationale: str
+    resource: str
+    severity: Severity
+    scope_length: int
+    savings_method: str
+    document: Mapping[str, Any]
+
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.pack}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """A monthly figure and how it came about. Without an amount, ``reason`` says why it is unknown; never zero for that.
+
+    ``cost`` is what the resource costs a month, ``savings`` what mending the finding would save, both in ``currency``.
+    """
+
+    currency: str
+    method: str = ""
+    cost: Decimal | None = None
+    savings: Decimal | None = None
+    source: str = ""
+    as_of: dt.date | None = None
+    verified: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A value a filter read of one resource: ``expected`` and ``op`` are the filter's, ``matched`` is c7n's answer."""
+
+    filter: str
+    key: str
+    value: Any
+    op: str
+    expected: Any
+    matched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One resource judged by one policy."""
+
+    account_id: str
+    region: str
+    pack: str
+    pack_version: str
+    policy: str
+    resource_type: str
+    resource_id: str
+    arn: str
+    verdict: Verdict
+    reason: str
+    facts: tuple[Fact, ...]
+    tags: Mapping[str, str]
+    severity: Severity
+    waiver_id: str
+    money: Money | None
+    evaluated_at: dt.datetime
+
+    @property
+    def fingerprint(self) -> tuple[str, str, str, str]:
+        return (self.policy, self.account_id, self.region, self.arn or self.resource_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """One cell of targets x policies. The five counts obey population == compliant + noncompliant + waived + unknown."""
+
+    account_id: str
+    region: str
+    policy: str
+    status: Status
+    failure_kind: FailureKind | None = None
+    message: str = ""
+    next_step: str = ""
+    population: int = 0
+    compliant: int = 0
+    noncompliant: int = 0
+    waived: int = 0
+    unknown: int = 0
+    api_calls: int = 0
+    duration_ms: int = 0

@@ -1,0 +1,96 @@
+"""One customer under one profile: everything a command needs, loaded and compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from finops_policy.catalog import Catalog
+from finops_policy.compiler import CompiledSet, compile_set
+from finops_policy.errors import UsageError, did_you_mean
+from finops_policy.model import Customer, Diagnostic, Framework, Pack, Profile, Target, Waiver
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """``malformed`` are the problems of waivers that do not apply because they cannot be read."""
+
+    customer: Customer
+    profile: Profile
+    packs: dict[str, Pack]
+    frameworks: tuple[Framework, ...]
+    compiled: CompiledSet
+    waivers: tuple[Waiver, ...]
+    malformed: tuple[Diagnostic, ...]
+
+
+def load(catalog: Catalog, customer_name: str, profile_name: str | None) -> Project:
+    """Loads and compiles; raises :class:`UsageError` for unknown names and ``InvalidFilesError`` for broken files."""
+    customer = catalog.customer(customer_name)
+    chosen = profile_name or customer.profile
+    if not chosen:
+        raise UsageError(
+            f"Customer {customer.name} names no profile.",
+            hint=f"Give --profile: one of {', '.join(catalog.profiles())}.",
+        )
+    profile = catalog.profile(chosen)
+    frameworks = tuple(catalog.framework(name) for name in profile.frameworks)
+    packs = catalog.all_packs()
+    waivers, malformed = catalog.waivers(customer.name)
+    return Project(
+        customer=customer,
+        profile=profile,
+        packs=packs,
+        frameworks=frameworks,
+        compiled=compile_set(profile, customer, packs, frameworks),
+        waivers=tuple(waivers),
+        malformed=tuple(malformed),
+    )
+
+
+def select_targets(customer: Customer, accounts: tuple[str, ...], regions: tuple[str, ...]) -> tuple[Target, ...]:
+    """Account x region for the accounts (ids or names) and regions chosen; all of them where none is."""
+    known_accounts = {name for account in customer.accounts for name in (account.id, account.name)}
+    known_regions = {region for account in customer.accounts for region in account.regions}
+    for name in accounts:
+        if name not in known_accounts:
+            raise UsageError(
+                f"Customer {customer.name} has no account {name!r}.", hint=did_you_mean(name, known_accounts)
+            )
+    for region in regions:
+        if region not in known_regions:
+            raise UsageError(
+                f"Customer {customer.name} has no region {region!r}.", hint=did_you_mean(region, known_regions)
+            )
+    targets = tuple(
+        Target(account.id, region, account.name)
+        for account in customer.accounts
+        if not accounts or account.id in accounts or account.name in accounts
+        for region in account.regions
+        if not regions or region in regions
+    )
+    if not targets:
+        raise UsageError(
+            "No account has any of the regions chosen.", hint="Run with --dry-run to see accounts and regions."
+        )
+    return targets
+
+
+def select_policies(compiled: CompiledSet, globs: tuple[str, ...]) -> frozenset[str]:
+    """Names of the policies that any glob matches, by name or by ``pack/name``; all of them without globs."""
+    policies = compiled.policies()
+    if not globs:
+        return frozenset(policy.name for policy in policies)
+    chosen: set[str] = set()
+    for glob in globs:
+        found = {
+            policy.name
+            for policy in policies
+            if fnmatchcase(policy.name, glob) or fnmatchcase(policy.qualified_name, glob)
+        }
+        if not found:
+            raise UsageError(
+                f"No policy matches {glob!r}.", hint=did_you_mean(glob, (policy.name for policy in policies))
+            )
+        chosen |= found
+    return frozenset(chosen)

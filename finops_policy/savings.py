@@ -1,0 +1,233 @@
+"""PURE: what a resource costs a month and what mending a finding would save, from a price book of list prices.
+
+A month is 730 hours. Whatever cannot be priced (an attribute or a price is missing) is unknown with its reason, never
+zero. Limits: on-demand list prices only; discounts, reservations, free tiers, data transfer and I/O are not counted.
+Snapshots are priced at their volume's full size although AWS bills changed blocks: an upper bound, and labelled so.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from finops_policy.model import Evaluation, Money, Price, Verdict
+
+HOURS_PER_MONTH = Decimal(730)
+GIB = Decimal(1024**3)
+CENT_FRACTION = Decimal("0.0001")
+SIZES = (
+    "nano micro small medium large xlarge 2xlarge 3xlarge 4xlarge 6xlarge 8xlarge 9xlarge 10xlarge 12xlarge 16xlarge "
+    "18xlarge 24xlarge 32xlarge 48xlarge"
+).split()
+"""Sizes of an instance family in rising order; a family has only some of them."""
+
+
+class Unpriced(Exception):  # noqa: N818 - a reason, not an error
+    """Why a figure cannot be worked out; caught in :func:`price`."""
+
+
+class PriceBook:
+    """Looks prices up by key and region."""
+
+    def __init__(self, prices: Iterable[Price]) -> None:
+        self._prices = {(price.key, price.region): price for price in prices}
+        self.currency = next((price.currency for price in self._prices.values()), "USD")
+
+    def get(self, key: str, region: str) -> Price:
+        try:
+            return self._prices[key, region]
+        except KeyError:
+            raise Unpriced(f"no price of {key} in {region}") from None
+
+    def smaller(self, key: str, region: str) -> Price:
+        """The price of the next size down in the family: ec2/m5.xlarge -> ec2/m5.large."""
+        family, _, size = key.rpartition(".")
+        if size not in SIZES:
+            raise Unpriced(f"size of {key} is not known")
+        for smaller in reversed(SIZES[: SIZES.index(size)]):
+            if (f"{family}.{smaller}", region) in self._prices:
+                return self._prices[f"{family}.{smaller}", region]
+        raise Unpriced(f"no price of a size below {key} in {region}")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One priced quantity of a resource: units a month times the unit price. ``saved`` is the price per unit saved."""
+
+    price: Price
+    units: Decimal
+    saved: Decimal
+
+
+Method = Callable[[Mapping[str, Any], str, PriceBook], Iterator[Line]]
+
+
+def _need(resource: Mapping[str, Any], *keys: str) -> Any:
+    value: Any = resource
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if value is None:
+        raise Unpriced(f"attribute absent: {'.'.join(keys)}")
+    return value
+
+
+def _whole(price: Price, units: Decimal) -> Line:
+    return Line(price, units, price.amount)
+
+
+def _on_demand_hours(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
+    yield _whole(book.get(f"ec2/{_need(resource, 'InstanceType')}", region), HOURS_PER_MONTH)
+
+
+def _next_size_down(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
+    if "DBInstanceClass" in resource:
+        key = _db_key(resource)
+    else:
+        key = f"ec2/{_need(resource, 'InstanceType')}"
+    current, smaller = book.get(key, region), book.smaller(key, region)
+    yield Line(current, HOURS_PER_MONTH * _db_copies(resource), current.amount - smaller.amount)
+
+
+def _volume_storage(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
+    yield _whole(book.get(f"ebs/{_need(resource, 'VolumeType')}", region), Decimal(_need(resource, "Size")))
+
+
+def _snapshot_storage(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
+    yield _whole(book.get("ebs-snapshot/standard", region), Decimal(_need(resource, "VolumeSize")))
+
+
+def _image_storage(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
+    disks = [each["Ebs"] for each in _need(resource, "BlockDeviceMappings") if "Ebs" in each]
+    sizes = [_need(disk, "VolumeSize") for disk in disks]
+    if not sizes:
+        raise Unpriced("the image names no snapshot sizes")
+    yield _whole(book.get("ebs-snapshot/standard", region), Decimal(sum(sizes)))
+
+
+def _flat(key: str) -> Method:
+    def method(_resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
+        yield _whole(book.get(key, region), HOURS_PER_MONTH)
+
+    return method
+
+
+def _load_balancer_hours(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
+    kinds = {"application": "alb", "network": "nlb", "gateway": "gwlb"}
+    kind = resource.get("Type", "classic")
+    key = "elb" if kind == "classic" else kinds.get(kind, kind)
+    yield _whole(book.get(f"{key}/hour", region), HOURS_PER_MONTH)
+
+
+def _db_key(resource: Mapping[str, Any]) -> str:
+    return f"rds/{_need(resource, 'Engine')}/{_need(resource, 'DBInstanceClass')}"
+
+
+def _db_copies(resource: Mapping[str, Any]) -> int:
+    return 2 if resource.get("MultiAZ") else 1
+
+
+def _db_instance_hours(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
+    yield _whole(book.get(_db_key(resource), region), HOURS_PER_MONTH * _db_copies(resource))
+
+
+def _log_storage(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
+    yield _whole(book.get("logs/storage", region), Decimal(_need(resource, "storedBytes")) / GIB)
+
+
+def _provisioned_capacity(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
+    for key, attribute in (("dynamodb/rcu", "ReadCapacityUnits"), ("dynamodb/wcu", "WriteCapacityUnits")):
+        units = Decimal(_need(resource, "ProvisionedThroughput", attribute))
+        yield _whole(book.get(key, region), HOURS_PER_MONTH * units)
+
+
+METHODS: dict[str, Method] = {
+    "on_demand_hours": _on_demand_hours,
+    "next_size_down": _next_size_down,
+    "volume_storage": _volume_storage,
+    "snapshot_storage": _snapshot_storage,
+    "image_storage": _image_storage,
+    "address_hours": _flat("eip/idle"),
+    "nat_gateway_hours": _flat("nat-gateway/hour"),
+    "load_balancer_hours": _load_balancer_hours,
+    "db_instance_hours": _db_instance_hours,
+    "log_storage": _log_storage,
+    "provisioned_capacity": _provisioned_capacity,
+}
+
+
+def price(method: str, resource: Mapping[str, Any], region: str, book: PriceBook, verdict: Verdict) -> Money | None:
+    """What ``resource`` costs, and what is saved if it is noncompliant; ``None`` for a policy without a method."""
+    if not method:
+        return None
+    try:
+        lines = list(METHODS[method](resource, region, book))
+    except Unpriced as reason:
+        return Money(book.currency, method, reason=str(reason))
+    noncompliant = verdict is Verdict.NONCOMPLIANT
+    return Money(
+        currency=book.currency,
+        method=method,
+        cost=_round(sum((line.price.amount * line.units for line in lines), Decimal())),
+        savings=_round(sum((line.saved * line.units for line in lines), Decimal())) if noncompliant else None,
+        source=", ".join(dict.fromkeys(line.price.source for line in lines)),
+        as_of=min(line.price.as_of for line in lines),
+        verified=all(line.price.verified for line in lines),
+        reason="" if noncompliant else "not a finding",
+    )
+
+
+def _round(amount: Decimal) -> Decimal:
+    return amount.quantize(CENT_FRACTION, ROUND_HALF_UP)
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """Savings over many findings. ``counted`` holds the findings that were counted; ``overlapping`` those left out
+    because another policy's finding on the same resource saves as much or more; ``unpriced`` maps reasons to counts."""
+
+    total: Decimal
+    counted: tuple[Evaluation, ...]
+    overlapping: tuple[Evaluation, ...]
+    unpriced: Mapping[str, int]
+    oldest: dt.date | None
+    unverified: int
+
+
+def add_up(evaluations: Iterable[Evaluation]) -> Savings:
+    """Adds the savings of noncompliant evaluations up; two policies on one resource count once, the larger one."""
+    best: dict[tuple[str, str, str], Evaluation] = {}
+    overlapping: list[Evaluation] = []
+    unpriced: dict[str, int] = {}
+    for evaluation in evaluations:
+        if evaluation.verdict is not Verdict.NONCOMPLIANT or evaluation.money is None:
+            continue
+        if evaluation.money.savings is None:
+            unpriced[evaluation.money.reason] = unpriced.get(evaluation.money.reason, 0) + 1
+            continue
+        key = (evaluation.account_id, evaluation.region, evaluation.arn or evaluation.resource_id)
+        current = best.get(key)
+        if current is None:
+            best[key] = evaluation
+        elif _saving(evaluation) > _saving(current):
+            best[key] = evaluation
+            overlapping.append(current)
+        else:
+            overlapping.append(evaluation)
+    counted = tuple(best.values())
+    dates = [each.money.as_of for each in counted if each.money and each.money.as_of]
+    return Savings(
+        total=sum((_saving(each) for each in counted), Decimal()),
+        counted=counted,
+        overlapping=tuple(overlapping),
+        unpriced=unpriced,
+        oldest=min(dates, default=None),
+        unverified=sum(1 for each in counted if each.money and not each.money.verified),
+    )
+
+
+def _saving(evaluation: Evaluation) -> Decimal:
+    assert evaluation.money is not None and evaluation.money.savings is not None  # noqa: S101 - narrowed by add_up
+    return evaluation.money.savings

@@ -1,0 +1,399 @@
+"""YAML files people write, read with the place of every value.
+
+The reader is PyYAML's ``CSafeLoader``, YAML 1.1 as Cloud Custodian reads it, so that a file means the same to both.
+What it would let through silently is refused here: duplicate keys, keys that are not text, NaN and infinity, alias
+bombs, several documents. Timestamps stay text: dates are checked by the schemas, and JSON has none.
+
+Limits: :data:`MAX_BYTES` of file, :data:`MAX_DEPTH` levels of nesting, :data:`MAX_NODES` values and
+:data:`MAX_CHARACTERS` of text once every alias and merge key is expanded. libyaml composes nodes by recursion in C,
+where too deep a file would end the process: the loader counts levels while libyaml descends.
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeAlias
+
+import yaml
+from yaml import CSafeLoader
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from finops_policy.errors import InvalidFilesError
+from finops_policy.model import Diagnostic, Mark
+
+Steps: TypeAlias = tuple[str | int, ...]
+"""The way to a value: mapping keys and list indexes from the root, which is ``()``."""
+
+MAX_BYTES: Final = 1024 * 1024
+MAX_DEPTH: Final = 100
+MAX_NODES: Final = 100_000
+MAX_CHARACTERS: Final = 4 * MAX_BYTES
+MAX_NUMBER: Final = 100
+"""Longest number as written. Python refuses to print integers over 4300 digits; no setting comes near either."""
+
+_TAG: Final = "tag:yaml.org,2002:"
+_MERGE: Final = _TAG + "merge"
+_BREAK = re.compile(r"\r\n|\r|\n")
+_UNSAFE = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What YAML forbids, and what it skips or takes for a line break unseen (U+FEFF, U+0085, U+2028, U+2029)."""
+
+_FOREIGN_BOMS: Final = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_TAB_HINT: Final = "Indent with spaces; most editors can convert tabs to spaces on saving."
+_INDENT_HINT: Final = "Check the indentation and the quotes of this line and the one above."
+
+_FLOW_HINT: Final = "Add it; put text that holds `{`, `}`, `[`, `]` or `,`, such as `${name}`, in quotes."
+_UNCLOSED: Final = ("the quote opened here is never closed", "Close the quote.")
+
+# libyaml's problem -> what it means, how to mend it.
+_SYNTAX: Final = {
+    "mapping values are not allowed in this context": (
+        "a `:` stands where no key can be",
+        "Put text that holds `: ` in quotes, and check the indentation of this line and the one above.",
+    ),
+    "did not find expected key": ("a key is expected here", _INDENT_HINT),
+    "could not find expected ':'": ("this line is neither `key: value` nor part of the value above", _INDENT_HINT),
+    "did not find expected '-' indicator": ("another `- item` is expected here", _INDENT_HINT),
+    "did not find expected ',' or ']'": ("a list in `[...]` lacks a `,` or its `]`", _FLOW_HINT),
+    "did not find expected ',' or '}'": ("a mapping in `{...}` lacks a `,` or its `}`", _FLOW_HINT),
+    "did not find expected node content": (
+        "a value is expected here",
+        "Put text that begins with `]` or `}` in quotes.",
+    ),
+    "block sequence entries are not allowed in this context": (
+        "a `- item` cannot stand here",
+        "Put each `- item` on a line of its own under the key, or the text in quotes.",
+    ),
+    "found unexpected end of stream": _UNCLOSED,
+    "found unexpected document indicator": _UNCLOSED,
+    "found unknown escape character": (
+        "unknown escape after `\\` in double quotes",
+        "Use single quotes, or write `\\\\` for a backslash.",
+    ),
+    "found invalid Unicode character escape code": (
+        "the escape stands for no character",
+        "Use single quotes for text.",
+    ),
+    "did not find expected alphabetic or numeric character": (
+        "a name is expected after `*` or `&`",
+        "Put text that begins with `*` or `&` in quotes.",
+    ),
+    "found character that cannot start any token": ("text cannot begin with this character", "Put the text in quotes."),
+    "found incompatible YAML document": ("this version of YAML is not known", "Remove the %YAML line."),
+    "did not find expected <document start>": ("something follows the end of the document", _INDENT_HINT),
+    "but found another document": ("a second document begins here", "Keep one document per file: move this one."),
+    "found undefined alias": ("the alias names no anchor above it", "Put text that begins with `*` in quotes."),
+    "found undefined tag handle": ("the tag is not known", "Put text that begins with `!` in quotes."),
+}
+_SYNTAX_RULES: Final = {
+    "but found another document": "several-documents",
+    "found undefined alias": "yaml-alias",
+    "found undefined tag handle": "yaml-tag",
+}
+_AT_CONTEXT = ("could not find expected ':'", "found unexpected end of stream", "found unexpected document indicator")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file's data and where each part of it stands. ``data`` is made of dict, list, str, int, float, bool and None.
+
+    What an alias or a merge key brings in is a copy of its own, marked where it was written: that is where to mend it.
+    """
+
+    path: str
+    data: Any
+    marks: Mapping[Steps, Mark] = field(repr=False)
+    key_marks: Mapping[Steps, Mark] = field(repr=False)
+
+    def mark(self, *steps: str | int) -> Mark:
+        """Where the value stands, or the nearest thing around it that exists."""
+        while steps and steps not in self.marks:
+            steps = steps[:-1]
+        return self.marks[steps]
+
+    def key_mark(self, *steps: str | int) -> Mark:
+        """Where the key of the value stands; like :meth:`mark` for what has no key."""
+        return self.key_marks.get(steps) or self.mark(*steps)
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """Text of a file as messages quote it: short, on one line, invisible characters escaped."""
+    short = text if len(text) <= limit else text[: limit - 3] + "..."
+    return f"`{short if short.isprintable() else repr(short)[1:-1]}`"
+
+
+def read(source: Traversable | Path, path: str) -> Document:
+    """Parse a file; ``path`` is its name in marks. Raises InvalidFilesError; never reads more than the limit."""
+    try:
+        if source.is_dir():
+            _refuse("file-unreadable", "this is a folder, not a file", Mark(path))
+        if not source.is_file():  # opening a pipe or a device could wait for ever
+            _refuse("file-unreadable", "there is no such file", Mark(path), "Check the path and the permissions.")
+        with source.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        _refuse("file-unreadable", f"the file cannot be read: {reason}", Mark(path), "Check the path and permissions.")
+    return parse(raw, path)
+
+
+def parse(raw: bytes, path: str) -> Document:
+    """Parse the bytes of a file; ``path`` is its name in marks. Raises InvalidFilesError with all problems found."""
+    text = _decode(raw, path)
+    if tag := re.search(r"^%TAG\b", text, re.MULTILINE):  # libyaml needs quadratic time for many
+        _refuse("yaml-tag", "%TAG lines are not supported", _place(text, tag.start(), path), "Remove the line.")
+    loader = _Loader(text, path)
+    try:
+        root = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        raise InvalidFilesError([_syntax(error, text, path)]) from error
+    finally:
+        loader.dispose()
+    builder = _Builder(path, loader)
+    data = builder.build(root, ()) if root else None
+    if data is None and not builder.problems:
+        _refuse("empty-file", "the file holds nothing but comments", Mark(path), "Write it, or remove the file.")
+    if builder.problems:
+        raise InvalidFilesError(sorted(builder.problems, key=lambda problem: problem.mark))
+    return Document(path, data, builder.marks, builder.key_marks)
+
+
+def _refuse(rule: str, message: str, mark: Mark, hint: str = "", related: tuple[Mark, ...] = ()) -> NoReturn:
+    raise InvalidFilesError([Diagnostic(rule, message, mark, hint, related)])
+
+
+def _place(text: str, index: int, path: str) -> Mark:
+    lines = _BREAK.split(text[:index])
+    return Mark(path, len(lines), len(lines[-1]) + 1)
+
+
+def _decode(raw: bytes, path: str) -> str:
+    if len(raw) > MAX_BYTES:
+        _refuse("file-too-large", "the file is larger than 1 MiB", Mark(path), "Split it into several files.")
+    for bom, encoding in _FOREIGN_BOMS.items():
+        if raw.startswith(bom):
+            _refuse("encoding", f"the file is {encoding}", Mark(path, 1, 1), "Save the file as UTF-8.")
+    raw = raw.removeprefix(codecs.BOM_UTF8)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        before = raw[: error.start].decode()
+        message = f"the byte 0x{raw[error.start]:02X} is not UTF-8"
+        _refuse("encoding", message, _place(before, len(before), path), "Save the file as UTF-8.")
+    if unsafe := _UNSAFE.search(text):
+        hint = "Remove it; if the editor shows text here, save the file as UTF-8."
+        _refuse("control-character", _name(unsafe.group()), _place(text, unsafe.start(), path), hint)
+    return text
+
+
+def _name(character: str) -> str:
+    code, name = ord(character), unicodedata.name(character, "NUL" if character == "\0" else "control character")
+    return f"the invisible character U+{code:04X} ({name}) is not allowed"
+
+
+def _mark(mark: yaml.Mark, path: str) -> Mark:
+    return Mark(path, mark.line + 1, mark.column + 1)
+
+
+def _syntax(error: yaml.MarkedYAMLError, text: str, path: str) -> Diagnostic:
+    """libyaml's error in plain words, at the place to mend: where a quote was opened, not where the file ends."""
+    problem, context = error.problem or "", error.context or ""
+    place = error.context_mark if problem in _AT_CONTEXT else error.problem_mark
+    mark = _mark(place, path) if place else Mark(path)
+    opening = (_mark(error.context_mark, path),) if error.context_mark else ()
+    if "tab character" in problem or (problem.endswith("start any token") and place and text[place.index] == "\t"):
+        return Diagnostic("tab-indent", "a tab stands where YAML wants spaces", mark, _TAB_HINT)
+    if context.startswith("found duplicate anchor"):
+        return Diagnostic("yaml-alias", "the anchor is used twice", mark, "Give each anchor its own name.", opening)
+    message, hint = _SYNTAX.get(problem, (f"this is not YAML: {problem}", _INDENT_HINT))
+    rule = _SYNTAX_RULES.get(problem, "yaml-syntax")
+    return Diagnostic(rule, message, mark, hint, opening if "flow" in context else ())
+
+
+def _too_deep(mark: Mark) -> NoReturn:
+    _refuse("nesting-depth", f"nested more than {MAX_DEPTH} levels deep", mark, "Flatten the lists and mappings.")
+
+
+def _too_many(mark: Mark) -> NoReturn:
+    _refuse("file-too-large", f"more than {MAX_NODES:,} values", mark, "Split the file into several.")
+
+
+class _Loader(CSafeLoader):
+    """CSafeLoader that counts levels and values: libyaml's composer calls these two hooks around each node."""
+
+    def __init__(self, text: str, path: str) -> None:
+        super().__init__(text)
+        self.path, self.level, self.count = path, 0, 0
+
+    def descend_resolver(self, current_node: Node | None, current_index: Any) -> None:
+        self.level += 1
+        self.count += 1
+        if current_node is not None and self.level > MAX_DEPTH + 1:
+            _too_deep(_mark(current_node.start_mark, self.path))
+        if current_node is not None and self.count > MAX_NODES:
+            _too_many(_mark(current_node.start_mark, self.path))
+
+    def ascend_resolver(self) -> None:
+        self.level -= 1
+
+
+class _Builder:
+    """Plain data and marks out of composed nodes, which aliases make a graph. Gathers problems, stops at bombs."""
+
+    def __init__(self, path: str, loader: _Loader) -> None:
+        self.path = path
+        self.marks: dict[Steps, Mark] = {}
+        self.key_marks: dict[Steps, Mark] = {}
+        self.problems: dict[Diagnostic, None] = {}  # a set that keeps order: an aliased mistake is reported once
+        self._scalars = {
+            _TAG + "str": lambda node: node.value,
+            _TAG + "timestamp": lambda node: node.value,
+            _TAG + "null": lambda node: None,
+            _TAG + "bool": loader.construct_yaml_bool,
+            _TAG + "int": loader.construct_yaml_int,
+            _TAG + "float": loader.construct_yaml_float,
+        }
+        self._pairs: dict[int, dict[str, tuple[Node, Node]]] = {}
+        self._open: set[int] = set()
+        self._nodes = self._characters = 0
+
+    def build(self, node: Node, steps: Steps) -> Any:
+        """The node's data; recursion ends at MAX_DEPTH."""
+        mark = self.marks[steps] = _mark(node.start_mark, self.path)
+        self._spend(1, 0, mark)
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, mark)
+        if len(steps) >= MAX_DEPTH:
+            _too_deep(mark)
+        if node.tag != _TAG + ("map" if isinstance(node, MappingNode) else "seq"):
+            self._wrong_tag(node, mark)
+        pairs = self._mapping(node, len(steps)) if isinstance(node, MappingNode) else None
+        self._enter(node)
+        data: Any
+        if pairs is not None:
+            data = {}
+            for key, (key_node, value) in pairs.items():
+                self.key_marks[*steps, key] = _mark(key_node.start_mark, self.path)
+                self._spend(0, len(key), mark)
+                data[key] = self.build(value, (*steps, key))
+        else:
+            data = [self.build(item, (*steps, index)) for index, item in enumerate(node.value)]
+        self._open.remove(id(node))
+        return data
+
+    def _enter(self, node: Node) -> None:
+        if id(node) in self._open:
+            mark = _mark(node.start_mark, self.path)
+            _refuse("yaml-alias", "the anchor here holds an alias of itself", mark, "Remove the alias.")
+        self._open.add(id(node))
+
+    def _mapping(self, node: MappingNode, depth: int) -> dict[str, tuple[Node, Node]]:
+        """Keys, with their nodes and their values', of a mapping and of what it merges; worked out once per mapping."""
+        self._enter(node)
+        if id(node) not in self._pairs:
+            self._pairs[id(node)] = self._merge(node, depth)
+        self._open.remove(id(node))
+        return self._pairs[id(node)]
+
+    def _merge(self, node: MappingNode, depth: int) -> dict[str, tuple[Node, Node]]:
+        """As PyYAML does: merged keys come first, the mapping's own win. Recurses over merges of merges."""
+        if depth > MAX_DEPTH:
+            _too_deep(_mark(node.start_mark, self.path))
+        own: dict[str, tuple[Node, Node]] = {}
+        merged: dict[str, tuple[Node, Node]] = {}
+        merge_node: Node | None = None
+        for key_node, value in node.value:
+            mark = _mark(key_node.start_mark, self.path)
+            if key_node.tag == _MERGE:
+                if merge_node is not None:
+                    hint = "Merge several mappings with `<<: [*one, *two]`."
+                    self._problem("duplicate-key", "`<<` appears twice", mark, hint, merge_node)
+                merge_node = key_node
+                for source in self._sources(value):
+                    pairs = self._mapping(source, depth + 1)
+                    self._spend(len(pairs), 0, mark)
+                    merged.update(pairs)
+                continue
+            key = self._key(key_node, mark)
+            if key in own:
+                hint = "Remove one of the two, or rename it; YAML would silently keep the last one."
+                self._problem("duplicate-key", f"the key {shown(key)} appears twice", mark, hint, own[key][0])
+            elif key is not None:
+                own[key] = (key_node, value)
+        return merged | own
+
+    def _sources(self, value: Node) -> Sequence[MappingNode]:
+        """The mappings a merge key names, the strongest last: in a list the first one wins."""
+        nodes = list(reversed(value.value)) if isinstance(value, SequenceNode) else [value]
+        mappings = [node for node in nodes if isinstance(node, MappingNode)]
+        if len(mappings) < len(nodes):
+            hint = "Write `<<: *anchor` or `<<: [*one, *two]`, or put `<<` in quotes."
+            self._problem("merge-key", "`<<` merges mappings only", _mark(value.start_mark, self.path), hint)
+        return mappings
+
+    def _key(self, node: Node, mark: Mark) -> str | None:
+        if not isinstance(node, ScalarNode):
+            hint = "Use plain text as key; put `${name}` and text that begins with `{` or `[` in quotes."
+            self._problem("non-string-key", "a list or mapping cannot be a key", mark, hint)
+            return None
+        data = node.value if node.tag == _TAG + "value" else self._scalar(node, mark)
+        if isinstance(data, str):
+            return data
+        if node.tag in self._scalars:
+            kind = node.tag.removeprefix(_TAG)
+            message = f"the key {shown(node.value)} is read as {kind}, not as text" if node.value else "a key is empty"
+            self._problem("non-string-key", message, mark, "Put the key in quotes.")
+        return None
+
+    def _scalar(self, node: ScalarNode, mark: Mark) -> Any:
+        self._spend(0, len(node.value), mark)
+        if node.style == '"' and (unsafe := _UNSAFE.search(node.value)):
+            self._problem("control-character", _name(unsafe.group()), mark, "Remove the escape.")
+        construct = self._scalars.get(node.tag)
+        if construct is None:
+            return self._wrong_tag(node, mark)
+        number = node.tag in (_TAG + "int", _TAG + "float")
+        if number and len(node.value) > MAX_NUMBER:
+            message = f"a number of {len(node.value):,} characters is too long"
+            return self._problem("not-a-number", message, mark, "Put it in quotes if it is text.")
+        try:
+            data = construct(node)
+        except (ValueError, KeyError, IndexError):
+            message = f"{shown(node.value)} is no {node.tag.removeprefix(_TAG)}"
+            rule = "not-a-number" if number else "yaml-tag"
+            return self._problem(rule, message, mark, "Put it in quotes if it is text, and remove any tag before it.")
+        if isinstance(data, float) and not math.isfinite(data):
+            message = f"{shown(node.value)} is not a number that can be compared or stored"
+            return self._problem("not-a-number", message, mark, "Write a finite number, or text in quotes.")
+        return data
+
+    def _wrong_tag(self, node: Node, mark: Mark) -> None:
+        if node.tag in (_MERGE, _TAG + "value"):
+            self._problem("yaml-tag", f"`{node.value}` has a meaning of its own in YAML", mark, "Put it in quotes.")
+            return
+        tag = shown(node.tag.replace(_TAG, "!!"))
+        hint = "Remove the tag; put text that begins with `!` in quotes."
+        self._problem("yaml-tag", f"the tag {tag} is not allowed here", mark, hint)
+
+    def _problem(self, rule: str, message: str, mark: Mark, hint: str, other: Node | None = None) -> None:
+        related = (_mark(other.start_mark, self.path),) if other is not None else ()
+        self.problems[Diagnostic(rule, message, mark, hint, related)] = None
+
+    def _spend(self, nodes: int, characters: int, mark: Mark) -> None:
+        """Count what is expanded. The loader has counted what is written: only aliases and merges go beyond here."""
+        self._nodes += nodes
+        self._characters += characters
+        if self._nodes > MAX_NODES or self._characters > MAX_CHARACTERS:
+            message = f"aliases expand to more than {MAX_NODES:,} values or {MAX_CHARACTERS:,} characters"
+            _refuse("yaml-alias", message, mark, "Use fewer aliases, or aliases of smaller parts.")

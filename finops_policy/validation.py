@@ -1,0 +1,384 @@
+"""Files against their JSON Schema (2020-12), told as people would: where, what, and how to mend it.
+
+jsonschema walks the schema; this module chooses the errors and words them. Of an ``anyOf`` only the branch the writer
+meant is told, the one whose type fits. A few keywords are our own, to name each key and item at its place, and to
+agree with editors where Python differs from ECMA 262: in patterns ``$`` is the very end, ``\\d`` and ``\\w`` are ASCII.
+Formats are checked, not only noted. Patterns are trusted: one with nested repetitions can take very long.
+
+Importing jsonschema takes longer than all the rest of a start, hence it is imported late.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
+
+from finops_policy.errors import did_you_mean
+from finops_policy.library import library_root
+from finops_policy.model import Diagnostic
+from finops_policy.sources import Document, Steps, shown
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.validators import Draft202012Validator
+
+RULE: Final = "schema"
+
+_TYPES: Final = {
+    "string": "text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true/false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "empty",
+}
+_DOLLAR = re.compile(r"(\\.|\[(?:\\.|[^\]\\])*\])|\$", re.DOTALL)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_ATOM: Final = r"[^\s@\"(),.:;<>\[\\\]]+"
+_EMAIL = re.compile(rf"{_ATOM}(\.{_ATOM})*@[\w-]+(\.[\w-]+)+")
+
+
+@cache
+def schema(kind: str) -> dict[str, Any]:
+    """The JSON Schema of a kind of file, such as ``policy``. It is shared: never change it."""
+    text = library_root().joinpath("schemas", f"{kind}.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def validate(document: Document, kind: str) -> list[Diagnostic]:
+    """All that is wrong with a file of this kind, in the file's order; empty when it is right."""
+    expected = schema(kind)
+    if (stranger := _stranger(document, expected)) is not None:
+        return [stranger]
+    found = []
+    for told in _tell(_validator_of(kind).iter_errors(document.data), f"a {expected['title'].lower()} file"):
+        mark = document.key_mark(*told.steps) if told.of_key else document.mark(*told.steps)
+        found.append(Diagnostic(RULE, f"{_subject(told.steps)} {told.what}", mark, told.hint))
+    return sorted(found, key=lambda diagnostic: diagnostic.mark)
+
+
+def check_value(schema: Mapping[str, Any], value: object) -> str:
+    """What is wrong with a parameter's value, as a sentence without its subject; empty when the value fits the schema.
+
+    >>> check_value({"type": "integer", "maximum": 455}, 500)
+    'must be at most 455: got 500'
+    """
+    plain = list(value) if isinstance(value, tuple) else value
+    for told in _tell(_validator(schema).iter_errors(plain), "the value"):
+        return f"is wrong: {_subject(told.steps, 'the list')} {told.what}" if told.steps else told.what
+    return ""
+
+
+def _stranger(document: Document, expected: Mapping[str, Any]) -> Diagnostic | None:
+    """Whether the file is of another kind or version: nothing else it says would make sense then."""
+    data = document.data
+    if not isinstance(data, dict):
+        hint = f"Begin with `kind: {expected['properties']['kind']['const']}`."
+        return Diagnostic(RULE, f"the file must be a mapping: got {_got(data)}", document.mark(), hint)
+    for key in ("kind", "apiVersion"):
+        right = expected["properties"][key]["const"]
+        if data.get(key) != right:
+            fault = f"must be {right} here: got {_got(data[key])}" if key in data else "is missing"
+            return Diagnostic(RULE, f"`{key}` {fault}", document.mark(key), f"Write `{key}: {right}`.")
+    return None
+
+
+# --- From errors to words -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One mistake: ``what`` follows the subject that ``steps`` name; the mistake is in the key when ``of_key``."""
+
+    steps: Steps
+    what: str
+    hint: str
+    of_key: bool = False
+
+
+def _tell(errors: Iterable[ValidationError], root: str) -> Iterator[_Told]:
+    """Each error in words, an ``anyOf`` reduced to the branch that was meant; ``root`` is what the whole is called."""
+    for error in errors:
+        steps = tuple(error.absolute_path)
+        keyword = str(error.validator)
+        if keyword in ("anyOf", "oneOf") and (meant := _meant(error)):
+            yield from _tell(meant, root)
+        elif keyword == "propertyNames":
+            for told in _tell(error.context or (), root):
+                yield _Told(
+                    steps, f"cannot be a key here: it {told.what.partition(': got')[0]}", told.hint, of_key=True
+                )
+        elif keyword == "additionalProperties":
+            hint = did_you_mean(str(error.instance), _schema_of(error).get("properties", {}))
+            yield _Told(steps, f"is not a key of {_subject(steps[:-1], root)}", hint, of_key=True)
+        elif keyword == "required":
+            where = f" in {_subject(steps[:-1])}" if steps[:-1] else ""
+            meaning = _schema_of(error).get("properties", {}).get(error.instance, {}).get("description", "")
+            yield _Told(steps, f"is missing{where}", f"Add it. {meaning}".rstrip())
+        else:
+            yield _Told(steps, *_WORDS.get(keyword, _other)(error))
+
+
+def _meant(error: ValidationError) -> list[ValidationError]:
+    """The errors of the branch whose type fits the value, the mildest of several; none when no type fits."""
+    branches: dict[str | int, list[ValidationError]] = {}
+    for inner in error.context or ():
+        branches.setdefault(inner.relative_schema_path[0], []).append(inner)
+    fitting = [
+        inners for inners in branches.values() if not any(e.validator == "type" and not e.relative_path for e in inners)
+    ]
+    return min(fitting, key=len, default=[])
+
+
+def _subject(steps: Steps, root: str = "the file") -> str:
+    if not steps:
+        return root
+    last = steps[-1]
+    return shown(last) if isinstance(last, str) else f"item {last + 1} of {_subject(steps[:-1], root)}"
+
+
+def _got(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool() | int() | float():
+            return json.dumps(value)
+        case str():
+            return f"the text {shown(value)}" if value else "an empty text"
+        case list():
+            return "a list"
+        case _:
+            return "a mapping"
+
+
+def _schema_of(error: ValidationError) -> Mapping[str, Any]:
+    return error.schema if isinstance(error.schema, Mapping) else {}
+
+
+def _rule(error: ValidationError) -> Any:
+    """What the schema asks for: the value of the keyword that the error is of."""
+    return error.validator_value
+
+
+def _description(error: ValidationError) -> str:
+    return str(_schema_of(error).get("description", ""))
+
+
+def _type(error: ValidationError) -> tuple[str, str]:
+    """Of ``type`` itself, and of an ``anyOf`` that no branch's type fits."""
+    branches = [error.schema] if error.validator == "type" else _rule(error)
+    types: list[str] = []
+    for branch in branches:
+        named = branch.get("type", ()) if isinstance(branch, Mapping) else ()
+        types += [named] if isinstance(named, str) else named
+    names = [_TYPES[name] for name in dict.fromkeys(types) if not (name == "integer" and "number" in types)]
+    wanted = " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+    hint = f"{_type_hint(types, error.instance)} {_description(error)}".strip()
+    return f"must be {wanted}: got {_got(error.instance)}", hint
+
+
+def _type_hint(types: Sequence[str], value: object) -> str:
+    """What people most often do wrong in YAML."""
+    if value is None:
+        return "Write a value after the colon, or remove the key."
+    if "string" in types and "object" not in types and isinstance(value, bool | int | float):
+        return "Put it in quotes."
+    if {"integer", "number"} & set(types) and isinstance(value, str) and value.strip("+-").isdecimal():
+        return "Remove the quotes."
+    if "boolean" in types and isinstance(value, str) and value.lower() in ("true", "false"):
+        return "Remove the quotes."
+    if "array" in types and not isinstance(value, dict | list):
+        return "Write a list: `[one, two]`, or `- one` on a line of its own."
+    return ""
+
+
+def _enum(error: ValidationError) -> tuple[str, str]:
+    allowed = [value if isinstance(value, str) else json.dumps(value) for value in _rule(error)]
+    near = did_you_mean(error.instance, allowed) if isinstance(error.instance, str) else ""
+    what = f"must be one of {', '.join(allowed)}: got {_got(error.instance)}"
+    return what, near if near.startswith("Did you mean") else _description(error)
+
+
+def _pattern(error: ValidationError) -> tuple[str, str]:
+    hint = f"{_description(error)} It must match {error.validator_value}".lstrip()
+    return f"does not have the right form: got {_got(error.instance)}", hint
+
+
+def _format(error: ValidationError) -> tuple[str, str]:
+    return f"must be {_FORMATS[str(error.validator_value)][1]}: got {_got(error.instance)}", _description(error)
+
+
+def _unique(error: ValidationError) -> tuple[str, str]:
+    return f"repeats an earlier item: {_got(error.instance)}", "Remove it."
+
+
+def _const(error: ValidationError) -> tuple[str, str]:
+    return f"must be {json.dumps(error.validator_value)}: got {_got(error.instance)}", _description(error)
+
+
+def _other(error: ValidationError) -> tuple[str, str]:
+    return f"breaks the rule {error.validator} of the schema", _description(error)
+
+
+def _bound(words: str) -> Callable[[ValidationError], tuple[str, str]]:
+    return lambda error: (f"{words} {error.validator_value}: got {_got(error.instance)}", _description(error))
+
+
+def _count(words: str, unit: str) -> Callable[[ValidationError], tuple[str, str]]:
+    def told(error: ValidationError) -> tuple[str, str]:
+        limit, count = _rule(error), len(cast("Sized", error.instance))
+        return f"{words} {limit} {unit}{'' if limit == 1 else 's'}: got {count}", _description(error)
+
+    return told
+
+
+_WORDS: Final[Mapping[str, Callable[[ValidationError], tuple[str, str]]]] = {
+    "type": _type,
+    "anyOf": _type,
+    "oneOf": _type,
+    "enum": _enum,
+    "const": _const,
+    "pattern": _pattern,
+    "format": _format,
+    "uniqueItems": _unique,
+    "minimum": _bound("must be at least"),
+    "maximum": _bound("must be at most"),
+    "exclusiveMinimum": _bound("must be more than"),
+    "exclusiveMaximum": _bound("must be less than"),
+    "minLength": _count("must have at least", "character"),
+    "maxLength": _count("must have at most", "character"),
+    "minItems": _count("must have at least", "item"),
+    "maxItems": _count("must have at most", "item"),
+    "minProperties": _count("must have at least", "key"),
+    "maxProperties": _count("must have at most", "key"),
+}
+
+
+# --- Keywords of our own --------------------------------------------------------------------------------------------
+
+
+@cache
+def _validator_of(kind: str) -> Draft202012Validator:
+    return _validator(schema(kind))
+
+
+def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+    return _validator_class()(schema)
+
+
+@cache
+def _validator_class() -> type[Draft202012Validator]:
+    from jsonschema import validators
+
+    own = {
+        "required": _each_missing,
+        "additionalProperties": _each_additional,
+        "propertyNames": _each_name,
+        "uniqueItems": _each_repeated,
+        "pattern": _match,
+        "format": _check_format,
+    }
+    extended: type[Draft202012Validator] = validators.extend(  # type: ignore[no-untyped-call]
+        validators.Draft202012Validator, own
+    )
+    return extended
+
+
+def _mistake(**facts: Any) -> ValidationError:
+    from jsonschema.exceptions import ValidationError
+
+    return ValidationError("", **facts)
+
+
+def _each_missing(_: Draft202012Validator, keys: Iterable[str], instance: Any, __: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, dict):
+        yield from (_mistake(path=(key,), instance=key) for key in keys if key not in instance)
+
+
+def _each_additional(
+    validator: Draft202012Validator, allowed: Any, instance: Any, schema: Any
+) -> Iterator[ValidationError]:
+    if isinstance(instance, dict):
+        for key in instance.keys() - schema.get("properties", {}).keys():
+            if allowed is False:
+                yield _mistake(path=(key,), instance=key)
+            else:
+                yield from validator.descend(instance[key], allowed, path=key)
+
+
+def _each_name(validator: Draft202012Validator, names: Any, instance: Any, _: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, dict):
+        for key in instance:
+            if errors := list(validator.descend(key, names)):
+                yield _mistake(path=(key,), instance=key, context=errors)
+
+
+def _each_repeated(_: Draft202012Validator, unique: bool, instance: Any, __: Any) -> Iterator[ValidationError]:
+    if unique and isinstance(instance, list):
+        seen: set[str] = set()
+        for index, item in enumerate(instance):
+            text = json.dumps(item, sort_keys=True)
+            if text in seen:
+                yield _mistake(path=(index,), instance=item)
+            seen.add(text)
+
+
+def _match(_: Draft202012Validator, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not (_is_regex(pattern) and _regex(pattern).search(instance)):
+        yield _mistake()
+
+
+def _check_format(_: Draft202012Validator, name: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not _FORMATS[name][0](instance):
+        yield _mistake()
+
+
+@cache
+def _regex(pattern: str) -> re.Pattern[str]:
+    """The pattern as ECMA 262 means it; raises ValueError when it is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # "possible nested set" means nothing to who writes a pack
+        try:
+            return re.compile(_DOLLAR.sub(lambda found: found.group(1) or r"\Z", pattern), re.ASCII)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"not a regular expression: {pattern}") from error
+
+
+def _is_regex(text: str) -> bool:
+    try:
+        _regex(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return bool(_DATE.fullmatch(text) and dt.date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _is_uri(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(parts.scheme and (parts.netloc or parts.path) and not re.search(r"\s", text))
+    except ValueError:
+        return False
+
+
+_FORMATS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
+    "date": (_is_date, "a date such as 2026-12-31"),
+    "email": (_EMAIL.fullmatch, "an e-mail address such as finops@example.com"),
+    "uri": (_is_uri, "an address such as https://example.com/page"),
+    "regex": (_is_regex, "a regular expression"),
+}
