@@ -23,14 +23,17 @@ from finops_policy.model import (
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts over the cells of one policy, or of many. ``unchecked`` counts failed and skipped cells."""
+    """Counts over the cells of one policy, or of many.
+
+    ``checks`` counts the cells that apply, ``unchecked`` the failed and skipped ones among them.
+    """
 
     population: int = 0
     compliant: int = 0
     noncompliant: int = 0
     waived: int = 0
     unknown: int = 0
-    cells: int = 0
+    checks: int = 0
     unchecked: int = 0
 
     def plus(self, cell: Coverage) -> Tally:
@@ -41,7 +44,7 @@ class Tally:
             self.noncompliant + cell.noncompliant,
             self.waived + cell.waived,
             self.unknown + cell.unknown,
-            self.cells + 1,
+            self.checks + (cell.status is not Status.NOT_APPLICABLE),
             self.unchecked + unchecked,
         )
 
@@ -99,41 +102,38 @@ def _judge(control: Control, mapped: list[MappedPolicy]) -> tuple[ControlVerdict
 
     noncompliant = sum(each.tally.noncompliant for each in ran)
     if noncompliant:
-        resources = f"{noncompliant} noncompliant evaluation{_s(noncompliant)}"
-        return ControlVerdict.NOT_SATISFIED, f"{resources} in {_names(ran, 'noncompliant')}."
+        names = ", ".join(each.mapping.policy for each in ran if each.tally.noncompliant)
+        return ControlVerdict.NOT_SATISFIED, f"{noncompliant} noncompliant evaluation{_s(noncompliant)} in {names}."
 
-    gaps = []
-    unchecked, cells = sum(each.tally.unchecked for each in ran), sum(each.tally.cells for each in ran)
+    unchecked, checks = sum(each.tally.unchecked for each in ran), sum(each.tally.checks for each in ran)
+    if unchecked and unchecked == checks:
+        return ControlVerdict.NOT_ASSESSED, "None of its checks could be made."
     unknown, population = sum(each.tally.unknown for each in ran), sum(each.tally.population for each in ran)
     absent = len(mapped) - len(ran)
+    gaps = []
     if unchecked:
-        gaps.append(f"{unchecked} of {cells} checks could not be made")
+        gaps.append(f"{unchecked} of {checks} checks could not be made")
     if unknown:
         gaps.append(f"{unknown} of {population} members are unknown")
     if absent:
         gaps.append(f"{absent} of {len(mapped)} mapped policies are not part of this run")
     if population == 0 and not gaps:
         return ControlVerdict.NO_POPULATION, "No resource is in scope of its policies."
-    if not any(each.mapping.strength is Strength.DIRECT for each in ran):
+    direct = [each for each in ran if each.mapping.strength is Strength.DIRECT]
+    if not direct:
         gaps.append("its policies speak to it only in part")
-    if gaps:
-        return ControlVerdict.PARTIALLY_ASSESSED, f"Nothing was found, but {'; '.join(gaps)}."
-    empty = [each.mapping.policy for each in ran if each.tally.population == 0]
-    if any(each.mapping.strength is Strength.DIRECT and each.tally.population == 0 for each in ran) and not any(
-        each.mapping.strength is Strength.DIRECT and each.tally.population for each in ran
-    ):
-        return ControlVerdict.PARTIALLY_ASSESSED, f"No resource is in scope of {', '.join(empty)}."
+    elif not gaps and not any(each.tally.population for each in direct):
+        gaps.append(f"no resource is in scope of {', '.join(each.mapping.policy for each in direct)}")
     waived = sum(each.tally.waived for each in ran)
+    if gaps:
+        found = f"Nothing but {waived} waived finding{_s(waived)}" if waived else "Nothing"
+        return ControlVerdict.PARTIALLY_ASSESSED, f"{found} was found, but {'; '.join(gaps)}."
     if waived:
         return (
             ControlVerdict.SATISFIED_WITH_WAIVERS,
             f"{population - waived} of {population} members comply; {waived} finding{_s(waived)} waived.",
         )
     return ControlVerdict.SATISFIED, f"All {population} members comply."
-
-
-def _names(ran: list[MappedPolicy], count: str) -> str:
-    return ", ".join(each.mapping.policy for each in ran if getattr(each.tally, count))
 
 
 def _s(number: int) -> str:

@@ -173,8 +173,9 @@ def explain(error: BaseException) -> Failure:
         return Failure(FailureKind.CREDENTIALS, message, step)
     if isinstance(error, botocore_errors.ConnectTimeoutError | botocore_errors.ReadTimeoutError | TimeoutError):
         return Failure(FailureKind.TIMEOUT, message, "Run again; if it stays slow, check the network and AWS's health.")
-    if isinstance(error, botocore_errors.HTTPClientError):
-        return Failure(FailureKind.TIMEOUT, message, "Check the network path (proxy, DNS, firewall), then run again.")
+    if isinstance(error, botocore_errors.HTTPClientError | botocore_errors.ConnectionError):
+        step = "Check the network path (proxy, DNS, firewall) and that the service exists in the region; then run again."
+        return Failure(FailureKind.TIMEOUT, message, step)
     return Failure(FailureKind.BUG, f"{type(error).__name__}: {message}", "Report it with the output of -vv.")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from finops_policy.catalog import digest
+from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, did_you_mean
 from finops_policy.model import (
     CompiledPolicy,
@@ -24,7 +24,6 @@ from finops_policy.model import (
     Framework,
     Mark,
     Pack,
-    PackChoice,
     Parameter,
     ParameterValue,
     Policy,
@@ -82,6 +81,7 @@ def compile_set(
     """Compiles everything, or raises :class:`InvalidFilesError` with every problem found.
 
     ``packs`` are all known packs, by name: a name that is not among them is reported with the nearest known one.
+    ``frameworks`` are those of the profile that exist; the others are reported.
     """
     problems = [
         *_pack_problems(profile, packs),
@@ -101,7 +101,7 @@ def compile_set(
 
     variants: dict[str, tuple[CompiledPolicy, ...]] = {}
     origins: list[Origin] = []
-    own = [each for each in customer.accounts if each.settings]
+    own = [each for each in customer.accounts if any(each.settings.values())]
     for account_id, settings in [(DEFAULT, {}), *((each.id, each.settings) for each in own)]:
         resolved = [_resolve(pack, account_id, settings, profile, customer) for pack in chosen]
         origins += [origin for each in resolved for origin in each.values()]
@@ -135,11 +135,12 @@ def load_policies(documents: Iterable[Mapping[str, Any]]) -> tuple[CompiledPolic
 
 
 def in_range(version: str, versions: str) -> bool:
-    """Whether a SemVer version is in a PEP 440 range; a range that is none contains nothing."""
+    """Whether a SemVer version is in a PEP 440 range; a range that is none, or empty, contains nothing."""
     try:
-        return SpecifierSet(versions).contains(version)
+        range_ = SpecifierSet(versions)
     except InvalidSpecifier:
         return False
+    return len(range_) > 0 and range_.contains(version)
 
 
 # --- problems ---------------------------------------------------------------------------------------------------------
@@ -151,15 +152,15 @@ def _pack_problems(profile: Profile, packs: Mapping[str, Pack]) -> Iterator[Diag
             message = f"Profile {profile.name} names a pack {choice.name!r} that does not exist."
             yield Diagnostic("unknown-pack", message, choice.mark, did_you_mean(choice.name, packs))
         else:
-            yield from _version_problems("Pack", choice, packs[choice.name])
+            yield from _version_problems("Pack", packs[choice.name], choice.versions, choice.mark)
 
 
-def _version_problems(kind: str, choice: PackChoice, found: Pack | Framework) -> Iterator[Diagnostic]:
-    if not in_range(found.version, choice.versions):
+def _version_problems(kind: str, found: Pack | Framework, versions: str, mark: Mark) -> Iterator[Diagnostic]:
+    if not in_range(found.version, versions):
         yield Diagnostic(
             "version-range",
-            f"{kind} {found.name} is at {found.version}, which {choice.versions!r} does not accept.",
-            choice.mark,
+            f"{kind} {found.name} is at {found.version}, which {versions!r} does not accept.",
+            mark,
             "Write a range such as '~=1.0' that the version is in, or use another version.",
             (found.mark,),
         )
@@ -168,23 +169,24 @@ def _version_problems(kind: str, choice: PackChoice, found: Pack | Framework) ->
 def _framework_problems(
     profile: Profile, frameworks: Sequence[Framework], packs: Mapping[str, Pack]
 ) -> Iterator[Diagnostic]:
+    existing = {framework.name: framework for framework in frameworks}
+    for name, versions in profile.frameworks.items():
+        mark = profile.framework_marks[name]
+        if name in existing:
+            yield from _version_problems("Framework", existing[name], versions, mark)
+        else:
+            message = f"Profile {profile.name} names a framework {name!r} that does not exist."
+            yield Diagnostic("unknown-framework", message, mark, f"Correct the name, or write frameworks/{name}.yaml.")
     known = {f"{pack.name}/{policy}" for pack in packs.values() for policy in pack.policies}
     for framework in frameworks:
-        if framework.name in profile.frameworks:
-            versions, mark = profile.frameworks[framework.name], profile.framework_marks[framework.name]
-            if not in_range(framework.version, versions):
-                yield Diagnostic(
-                    "version-range",
-                    f"Framework {framework.name} is at {framework.version}, which {versions!r} does not accept.",
-                    mark,
-                    "Write a range such as '~=1.0' that the version is in.",
-                    (framework.mark,),
-                )
         for control in framework.controls:
             for mapping in control.mappings:
                 if mapping.policy not in known:
                     message = f"Control {control.id} names a policy {mapping.policy!r} that does not exist."
-                    yield Diagnostic("unknown-policy", message, mapping.mark, did_you_mean(mapping.policy, known))
+                    pack = packs.get(mapping.policy.partition("/")[0])
+                    related = (pack.mark,) if pack else ()
+                    hint = did_you_mean(mapping.policy, known)
+                    yield Diagnostic("unknown-policy", message, mapping.mark, hint, related)
 
 
 def _setting_problems(
@@ -210,8 +212,7 @@ def _setting_problems(
 
 
 def _type_problems(parameter: Parameter, value: ParameterValue, mark: Mark, label: str) -> Iterator[Diagnostic]:
-    sentence = check_value(parameter.schema, list(value) if isinstance(value, tuple) else value)
-    if sentence:
+    if sentence := check_value(parameter.schema, value):
         related = () if mark == parameter.mark else (parameter.mark,)
         yield Diagnostic("parameter-type", f"{label}: {sentence}", mark, parameter.description, related)
 
@@ -254,7 +255,8 @@ def _parameter_problems(pack: Pack) -> Iterator[Diagnostic]:
         yield from _type_problems(parameter, parameter.default, parameter.mark, f"Default of {parameter.name}")
         if parameter.name not in used:
             message = f"No policy of pack {pack.name} uses parameter {parameter.name!r}."
-            yield Diagnostic("unused-parameter", message, parameter.mark, "Use it as ${name}, or remove it.")
+            hint = f"Use it as ${{{parameter.name}}}, or remove it."
+            yield Diagnostic("unused-parameter", message, parameter.mark, hint)
 
 
 def _placeholder_problems(
@@ -262,6 +264,10 @@ def _placeholder_problems(
 ) -> Iterator[Diagnostic]:
     if isinstance(value, Mapping):
         for key, item in value.items():
+            if "${" in key:
+                message = f"{key!r} is a key, and keys stay as they are written: no parameter goes there."
+                hint = "Write the filter with `key:` and `value:`, where a value can be a parameter."
+                yield Diagnostic("placeholder", message, policy.marks.get((*path, key), policy.mark), hint)
             yield from _placeholder_problems(pack, policy, item, (*path, key), used)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):

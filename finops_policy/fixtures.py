@@ -1,7 +1,7 @@
 """Policy fixtures: resources in a file, and what the policy must say of each.
 
-A fixture is YAML with ``policy`` (pack/name), optional ``parameters`` and ``responses`` (``service:Operation`` -> answer),
-``resources`` and ``expect`` (resource id -> compliant, noncompliant, unknown or out-of-scope). A value ``now-30d`` or
+A fixture is YAML with ``policy`` (pack/name), optional ``parameters`` and ``responses`` (``service:Operation`` ->
+answer), ``resources`` and ``expect`` (resource id -> compliant, noncompliant, unknown or out-of-scope). A value ``now-30d`` or
 ``now-6h`` stands for that moment before now; with ``:date`` behind it for its ISO text.
 """
 
@@ -55,7 +55,9 @@ def find(paths: list[Path]) -> list[Path]:
     """The fixture files at or below ``paths``, sorted; raises :class:`UsageError` when there are none."""
     found = sorted({file for path in paths for file in ([path] if path.is_file() else path.rglob("*.yaml"))})
     if not found:
-        raise UsageError(f"There is no fixture in {', '.join(map(str, paths))}.", hint="Give a folder of YAML fixtures.")
+        raise UsageError(
+            f"There is no fixture in {', '.join(map(str, paths))}.", hint="Give a folder of YAML fixtures."
+        )
     return found
 
 
@@ -102,7 +104,9 @@ def _validate(document: Document) -> None:
         raise InvalidFilesError(problems)
 
 
-def _compile(pack: Pack, policy_name: str, parameters: Mapping[str, ParameterValue], document: Document) -> CompiledPolicy:
+def _compile(
+    pack: Pack, policy_name: str, parameters: Mapping[str, ParameterValue], document: Document
+) -> CompiledPolicy:
     """The policy as a profile of this pack alone compiles it."""
     mark = document.mark()
     values = {

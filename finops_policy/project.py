@@ -27,14 +27,14 @@ class Project:
 def load(catalog: Catalog, customer_name: str, profile_name: str | None) -> Project:
     """Loads and compiles; raises :class:`UsageError` for unknown names and ``InvalidFilesError`` for broken files."""
     customer = catalog.customer(customer_name)
-    chosen = profile_name or customer.profile
-    if not chosen:
+    if profile_name is None and not customer.profile:
         raise UsageError(
             f"Customer {customer.name} names no profile.",
             hint=f"Give --profile: one of {', '.join(catalog.profiles())}.",
         )
-    profile = catalog.profile(chosen)
-    frameworks = tuple(catalog.framework(name) for name in profile.frameworks)
+    profile = catalog.profile(customer.profile if profile_name is None else profile_name)
+    known = catalog.frameworks()
+    frameworks = tuple(catalog.framework(name) for name in profile.frameworks if name in known)
     packs = catalog.all_packs()
     waivers, malformed = catalog.waivers(customer.name)
     return Project(

@@ -19,9 +19,9 @@ HOURS_PER_MONTH = Decimal(730)
 GIB = Decimal(1024**3)
 CENT_FRACTION = Decimal("0.0001")
 SIZES = (
-    "nano micro small medium large xlarge 2xlarge 3xlarge 4xlarge 6xlarge 8xlarge 9xlarge 10xlarge 12xlarge 16xlarge "
-    "18xlarge 24xlarge 32xlarge 48xlarge"
-).split()
+    *("nano", "micro", "small", "medium", "large", "xlarge"),
+    *(f"{count}xlarge" for count in (2, 3, 4, 6, 8, 9, 10, 12, 16, 18, 24, 32, 48)),
+)
 """Sizes of an instance family in rising order; a family has only some of them."""
 
 
@@ -34,6 +34,7 @@ class PriceBook:
 
     def __init__(self, prices: Iterable[Price]) -> None:
         self._prices = {(price.key, price.region): price for price in prices}
+        self._keys = {key for key, _ in self._prices}
         self.currency = next((price.currency for price in self._prices.values()), "USD")
 
     def get(self, key: str, region: str) -> Price:
@@ -43,13 +44,16 @@ class PriceBook:
             raise Unpriced(f"no price of {key} in {region}") from None
 
     def smaller(self, key: str, region: str) -> Price:
-        """The price of the next size down in the family: ec2/m5.xlarge -> ec2/m5.large."""
+        """The price of the next size down in the family: ec2/m5.xlarge -> ec2/m5.large.
+
+        A size that is priced anywhere exists: where only this region's price is missing, it is unknown, not skipped.
+        """
         family, _, size = key.rpartition(".")
         if size not in SIZES:
             raise Unpriced(f"size of {key} is not known")
         for smaller in reversed(SIZES[: SIZES.index(size)]):
-            if (f"{family}.{smaller}", region) in self._prices:
-                return self._prices[f"{family}.{smaller}", region]
+            if f"{family}.{smaller}" in self._keys:
+                return self.get(f"{family}.{smaller}", region)
         raise Unpriced(f"no price of a size below {key} in {region}")
 
 
@@ -78,15 +82,22 @@ def _whole(price: Price, units: Decimal) -> Line:
     return Line(price, units, price.amount)
 
 
+def _ec2_key(resource: Mapping[str, Any]) -> str:
+    """The book has Linux on demand and shared hardware; Windows, Spot or dedicated instances have other prices."""
+    platform = resource.get("PlatformDetails") or resource.get("Platform")
+    tenancy = (resource.get("Placement") or {}).get("Tenancy")
+    for kind in (platform, resource.get("InstanceLifecycle"), tenancy):
+        if kind and kind not in ("Linux/UNIX", "default"):
+            raise Unpriced(f"no price of {kind} instances")
+    return f"ec2/{_need(resource, 'InstanceType')}"
+
+
 def _on_demand_hours(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
-    yield _whole(book.get(f"ec2/{_need(resource, 'InstanceType')}", region), HOURS_PER_MONTH)
+    yield _whole(book.get(_ec2_key(resource), region), HOURS_PER_MONTH)
 
 
 def _next_size_down(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
-    if "DBInstanceClass" in resource:
-        key = _db_key(resource)
-    else:
-        key = f"ec2/{_need(resource, 'InstanceType')}"
+    key = _db_key(resource) if "DBInstanceClass" in resource else _ec2_key(resource)
     current, smaller = book.get(key, region), book.smaller(key, region)
     yield Line(current, HOURS_PER_MONTH * _db_copies(resource), current.amount - smaller.amount)
 
@@ -198,36 +209,32 @@ class Savings:
 
 def add_up(evaluations: Iterable[Evaluation]) -> Savings:
     """Adds the savings of noncompliant evaluations up; two policies on one resource count once, the larger one."""
-    best: dict[tuple[str, str, str], Evaluation] = {}
+    best: dict[tuple[str, ...], tuple[Decimal, Evaluation]] = {}
     overlapping: list[Evaluation] = []
     unpriced: dict[str, int] = {}
     for evaluation in evaluations:
         if evaluation.verdict is not Verdict.NONCOMPLIANT or evaluation.money is None:
             continue
-        if evaluation.money.savings is None:
+        saving = evaluation.money.savings
+        if saving is None:
             unpriced[evaluation.money.reason] = unpriced.get(evaluation.money.reason, 0) + 1
             continue
-        key = (evaluation.account_id, evaluation.region, evaluation.arn or evaluation.resource_id)
-        current = best.get(key)
-        if current is None:
-            best[key] = evaluation
-        elif _saving(evaluation) > _saving(current):
-            best[key] = evaluation
-            overlapping.append(current)
-        else:
+        # Without an ARN only the type tells a table from a log group of the same name.
+        resource = (evaluation.arn,) if evaluation.arn else (evaluation.resource_type, evaluation.resource_id)
+        key = (evaluation.account_id, evaluation.region, *resource)
+        if key in best and saving <= best[key][0]:
             overlapping.append(evaluation)
-    counted = tuple(best.values())
-    dates = [each.money.as_of for each in counted if each.money and each.money.as_of]
+            continue
+        if key in best:
+            overlapping.append(best[key][1])
+        best[key] = (saving, evaluation)
+    counted = tuple(evaluation for _, evaluation in best.values())
+    figures = [evaluation.money for evaluation in counted if evaluation.money]
     return Savings(
-        total=sum((_saving(each) for each in counted), Decimal()),
+        total=sum((saving for saving, _ in best.values()), Decimal()),
         counted=counted,
         overlapping=tuple(overlapping),
         unpriced=unpriced,
-        oldest=min(dates, default=None),
-        unverified=sum(1 for each in counted if each.money and not each.money.verified),
+        oldest=min((money.as_of for money in figures if money.as_of), default=None),
+        unverified=sum(1 for money in figures if not money.verified),
     )
-
-
-def _saving(evaluation: Evaluation) -> Decimal:
-    assert evaluation.money is not None and evaluation.money.savings is not None  # noqa: S101 - narrowed by add_up
-    return evaluation.money.savings

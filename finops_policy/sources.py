@@ -139,7 +139,7 @@ def read(source: Traversable | Path, path: str) -> Document:
         if source.is_dir():
             _refuse("file-unreadable", "this is a folder, not a file", Mark(path))
         if not source.is_file():  # opening a pipe or a device could wait for ever
-            _refuse("file-unreadable", "there is no such file", Mark(path), "Check the path and the permissions.")
+            _refuse("file-unreadable", "no regular file is there", Mark(path), "Check the path and permissions.")
         with source.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except OSError as error:

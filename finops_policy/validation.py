@@ -41,7 +41,7 @@ _TYPES: Final = {
     "null": "empty",
 }
 _DOLLAR = re.compile(r"(\\.|\[(?:\\.|[^\]\\])*\])|\$", re.DOTALL)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ATOM: Final = r"[^\s@\"(),.:;<>\[\\\]]+"
 _EMAIL = re.compile(rf"{_ATOM}(\.{_ATOM})*@[\w-]+(\.[\w-]+)+")
 
@@ -129,14 +129,14 @@ def _tell(errors: Iterable[ValidationError], root: str) -> Iterator[_Told]:
 
 
 def _meant(error: ValidationError) -> list[ValidationError]:
-    """The errors of the branch whose type fits the value, the mildest of several; none when no type fits."""
+    """The errors of the branch whose type fits the value; none when no type fits."""
     branches: dict[str | int, list[ValidationError]] = {}
     for inner in error.context or ():
         branches.setdefault(inner.relative_schema_path[0], []).append(inner)
-    fitting = [
-        inners for inners in branches.values() if not any(e.validator == "type" and not e.relative_path for e in inners)
-    ]
-    return min(fitting, key=len, default=[])
+    for inners in branches.values():
+        if not any(inner.validator == "type" and not inner.relative_path for inner in inners):
+            return inners
+    return []
 
 
 def _subject(steps: Steps, root: str = "the file") -> str:

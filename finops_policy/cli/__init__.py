@@ -27,7 +27,9 @@ class Commands(click.RichGroup):
         command: click.Command = importlib.import_module(f"finops_policy.cli.{cmd_name}_command").command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         from finops_policy.errors import did_you_mean
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):

@@ -13,7 +13,9 @@ from finops_policy.errors import ExitCode
 @click.command("compile")
 @options.customer
 @options.profile
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder. Default: build/compiled/NAME.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder. Default: build/compiled/NAME."
+)
 @click.option("--check", is_flag=True, help="Write nothing; exit with 3 when the folder is not what would be written.")
 @options.workspace
 def command(customer: str, profile: str | None, output: Path | None, check: bool, workspace: Path) -> int:
@@ -35,7 +37,9 @@ def command(customer: str, profile: str | None, output: Path | None, check: bool
     check_with_c7n(project)
     folder = output or workspace / "build" / "compiled" / customer
     files = project.compiled.files()
-    changed = [name for name, data in files.items() if not (folder / name).is_file() or (folder / name).read_bytes() != data]
+    changed = [
+        name for name, data in files.items() if not (folder / name).is_file() or (folder / name).read_bytes() != data
+    ]
     stale = sorted(str(path.relative_to(folder)) for path in folder.glob("accounts/*.yaml"))
     stale = [name for name in stale if name not in files]
     if check:

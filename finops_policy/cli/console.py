@@ -34,7 +34,9 @@ def _console(*, stderr: bool) -> Console:
 
 def plain(value: str) -> str:
     """Text without a terminal's or a reader's control characters: they are spelled out as escapes."""
-    return "".join(_spell(each) if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else each for each in value)
+    return "".join(
+        _spell(each) if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else each for each in value
+    )
 
 
 def _spell(character: str) -> str:

@@ -74,7 +74,7 @@ def command(
 def _changed(locked: list[dict[str, str]], current: dict[str, str]) -> list[str]:
     """A report made later uses today's catalogue: say so where it is not the one that was locked."""
     return [
-        f"Framework {each['name']} has changed since the run (it was {each['version']}); the report uses it as it is now."
+        f"Framework {each['name']} has changed since the run (it was {each['version']}); this report uses today's."
         for each in locked
         if each["name"] in current and current[each["name"]] != each["digest"]
     ]

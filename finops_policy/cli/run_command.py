@@ -101,7 +101,9 @@ def _signing_key() -> SigningKey:
 
     key, created = SigningKey.load_or_create(None)
     if created:
-        stderr().print(f"A new signing key was made: {key.path} (keep it safe; hand out {key.path}.pub).", soft_wrap=True)
+        stderr().print(
+            f"A new signing key was made: {key.path} (keep it safe; hand out {key.path}.pub).", soft_wrap=True
+        )
     return key
 
 
@@ -112,7 +114,9 @@ def _show_plan(project: Project, selection: Selection) -> None:
     targets = select_targets(project.customer, selection.accounts, selection.regions)
     names = select_policies(project.compiled, selection.policies)
     console = stdout()
-    console.print(f"{len(targets)} targets x {len(names)} policies = {len(targets) * len(names)} checks. Nothing was run.")
+    console.print(
+        f"{len(targets)} targets x {len(names)} policies = {len(targets) * len(names)} checks. Nothing was run."
+    )
     for target in targets:
         role = project.customer.role_arn(target.account_id) if project.customer.role_name else "the caller's own"
         console.print(f"  {target.account_id} {target.account_name} {target.region}  through {role}", soft_wrap=True)

@@ -9,12 +9,13 @@ import rich_click as click
 from finops_policy.cli import options
 from finops_policy.errors import ExitCode
 
+
 @click.group("sandbox")
 def command() -> None:
     """Keep a sandbox running: moto's AWS API over a seeded estate of four accounts, on this machine only.
 
-    Commands with --sandbox use the running one, else one of their own that ends with them. What they change in a running
-    sandbox stays changed until it is stopped.
+    Commands with --sandbox use the running one, else one of their own that ends with them. What they change in a
+    running sandbox stays changed until it is stopped.
 
     \b
     Examples:

@@ -130,8 +130,8 @@ def coverage_line(coverage: Mapping[str, Any], gaps: Sequence[Mapping[str, Any]]
 
 def totals_line(totals: Mapping[str, int]) -> str:
     return (
-        f"Judged {totals['population']:,} = {totals['compliant']:,} compliant + {totals['noncompliant']:,} noncompliant "
-        f"+ {totals['waived']:,} waived + {totals['unknown']:,} unknown."
+        f"Judged {totals['population']:,} = {totals['compliant']:,} compliant + {totals['noncompliant']:,} noncompliant"
+        f" + {totals['waived']:,} waived + {totals['unknown']:,} unknown."
     )
 
 

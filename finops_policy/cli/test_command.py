@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from finops_policy.cli import options
-from finops_policy.errors import ExitCode
+from finops_policy.errors import ExitCode, FinopsPolicyError, InvalidFilesError
 
 
 @click.command("test")
@@ -25,7 +25,7 @@ def command(paths: tuple[Path, ...], workspace: Path, quiet: bool) -> int:
     from rich.text import Text
 
     from finops_policy.catalog import Catalog
-    from finops_policy.cli.console import plain, stdout
+    from finops_policy.cli.console import plain, stdout, tell_diagnostics
     from finops_policy.custodian.library import quiet as quiet_c7n
     from finops_policy.fixtures import check, find
 
@@ -34,7 +34,14 @@ def command(paths: tuple[Path, ...], workspace: Path, quiet: bool) -> int:
     files = find(list(paths) or [workspace / "tests" / "policies"])
     failed = 0
     for file in files:
-        mismatches = check(file, catalog)
+        try:
+            mismatches = check(file, catalog)
+        except FinopsPolicyError as error:
+            failed += 1
+            console.print(Text.assemble(("FAIL  ", "bold red"), f"{file}: {plain(error.message)}"), soft_wrap=True)
+            if isinstance(error, InvalidFilesError):
+                tell_diagnostics(error.diagnostics)
+            continue
         failed += bool(mismatches)
         if not quiet and not mismatches:
             console.print(Text.assemble(("ok    ", "green"), str(file)), soft_wrap=True)

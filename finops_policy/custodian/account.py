@@ -1,7 +1,7 @@
 """One target through c7n: its resources, fetched once per type, and what each policy says of them.
 
-c7n keeps sessions per thread and region, not per account: use one process per target, or one target after another with
-:func:`reset`, never threads.
+c7n keeps sessions per thread and region, not per account: use one process per target, or one target after another,
+never threads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finops_policy.custodian.library import load_types
-from finops_policy.custodian.observe import Answer, Observer, Resource, Truth
+from finops_policy.custodian.observe import READ_ERRORS, Answer, Observer, Resource, Truth
 from finops_policy.model import CompiledPolicy, Fact, Target, Verdict
 
 
@@ -39,12 +39,13 @@ class Account:
         self._partition = partition
         self._session = session
         self._fetched: dict[str, list[Resource]] = {}
-        self._config = Config.empty(account_id=target.account_id, region=target.region, output_dir="null://", log_group="null://")
+        self._config = Config.empty(
+            account_id=target.account_id, region=target.region, output_dir="null://", log_group="null://"
+        )
 
     def fetch(self, resource_type: str) -> list[Resource]:
         """Every resource of a type, described once; raises what botocore raises."""
         if resource_type not in self._fetched:
-            self.reset()
             policy = self.load({"name": "fetch", "resource": resource_type})
             self._fetched[resource_type] = list(policy.resource_manager.resources())
         return self._fetched[resource_type]
@@ -52,28 +53,25 @@ class Account:
     def judge(self, policy: CompiledPolicy) -> list[Judgement]:
         """Every member of the population and its verdict. Raises what c7n's filters raise."""
         fetched = self.fetch(policy.resource)
-        self.reset()
         return judge(self.load(policy.document), policy.scope_length, fetched, self._partition)
 
     def load(self, document: Mapping[str, Any]) -> Any:
-        """A c7n policy bound to this target."""
+        """A c7n policy bound to this target, and c7n's thread-wide session cache emptied of any other target's."""
         from c7n.policy import Policy
-
-        load_types([document["resource"]])
-        # c7n writes into the document it is given.
-        policy = Policy(copy.deepcopy(dict(document)), self._config, session_factory=_Factory(self._session, self._target.region))
-        policy.validate()
-        return policy
-
-    @staticmethod
-    def reset() -> None:
         from c7n.utils import reset_session_cache
 
         reset_session_cache()
+        load_types([document["resource"]])
+        # c7n writes into the document it is given.
+        policy = Policy(
+            copy.deepcopy(dict(document)), self._config, session_factory=_Factory(self._session, self._target.region)
+        )
+        policy.validate()
+        return policy
 
 
 class _Factory:
-    """What c7n calls for a session. It also writes ``policy_name`` here, and reads ``region`` to tell sessions apart."""
+    """What c7n calls for a session. It writes ``policy_name`` here, and reads ``region`` to tell sessions apart."""
 
     def __init__(self, session: Any, region: str) -> None:
         self._session = session
@@ -96,26 +94,42 @@ def judge(policy: Any, scope_length: int, resources: Iterable[Resource], partiti
     # Filters annotate resources at the top level; a copy of that level keeps policies apart.
     members = [dict(resource) for resource in resources]
     observer = Observer(manager.filters, id_of)
-    matched = {id_of(each) for each in manager.filter_resources(members)}
     scope, violation = manager.filters[:scope_length], manager.filters[scope_length:]
+    scoped = _filtered(scope, members)
+    scoped_ids = {id_of(each) for each in scoped}
+    matched_ids = {id_of(each) for each in _filtered(violation, scoped)}
 
     judgements = []
     for resource, arn in zip(members, _arns(manager, members, partition), strict=True):
         resource_id = id_of(resource)
         belongs = observer.all_of(scope, resource_id)
-        if belongs.truth is Truth.FALSE:
-            continue
-        if belongs.truth is Truth.UNKNOWN:
+        in_scope = resource_id in scoped_ids
+        if _in_doubt(belongs, in_scope):
             verdict, reason = Verdict.UNKNOWN, f"whether it is in scope is unknown: {belongs.reason}"
+        elif in_scope:
+            verdict, reason = _verdict(observer.all_of(violation, resource_id), resource_id in matched_ids)
         else:
-            verdict, reason = _verdict(observer.all_of(violation, resource_id), resource_id in matched)
+            continue
         facts = tuple(observer.facts(manager.filters, resource_id))
         judgements.append(Judgement(resource_id, arn, _tags(resource), verdict, reason, facts, resource))
     return judgements
 
 
+def _filtered(filters: Iterable[Any], resources: list[Resource]) -> list[Resource]:
+    """What c7n's own loop over filters does, in two parts, to know who was in scope."""
+    for each in filters:
+        if resources:
+            resources = each.process(resources, None)
+    return resources
+
+
+def _in_doubt(answer: Answer, kept: bool) -> bool:
+    """c7n keeping a resource outweighs a doubt, unless a call to AWS failed: then nothing outweighs it."""
+    return answer.truth is Truth.UNKNOWN and (answer.failed or not kept)
+
+
 def _verdict(answer: Answer, matched: bool) -> tuple[Verdict, str]:
-    if answer.truth is Truth.UNKNOWN and (answer.failed or not matched):
+    if _in_doubt(answer, matched):
         return Verdict.UNKNOWN, answer.reason
     return (Verdict.NONCOMPLIANT, "") if matched else (Verdict.COMPLIANT, "")
 
@@ -135,7 +149,16 @@ def _arns(manager: Any, resources: Sequence[Resource], partition: str) -> list[s
         return [f"arn:{partition}:iam::{each['account_id']}:root" for each in resources]
     if not manager.has_arn():
         return [""] * len(resources)
-    return [str(arn) for arn in manager.get_arns(resources)]
+    return [_arn(manager, each) for each in resources]
+
+
+def _arn(manager: Any, resource: Resource) -> str:
+    """Empty where the resource lacks what its ARN is made of."""
+    try:
+        [arn] = manager.get_arns([resource])
+    except READ_ERRORS:
+        return ""
+    return str(arn or "")
 
 
 def _tags(resource: Resource) -> dict[str, str]:
@@ -144,5 +167,3 @@ def _tags(resource: Resource) -> dict[str, str]:
     if isinstance(tags, Mapping):
         return {str(key): str(value) for key, value in tags.items()}
     return {str(tag["Key"]): str(tag.get("Value", "")) for tag in tags if isinstance(tag, Mapping) and "Key" in tag}
-
-

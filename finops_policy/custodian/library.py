@@ -38,7 +38,9 @@ def load_types(resource_types: Iterable[str]) -> tuple[str, ...]:
 @cache
 def is_global(resource_type: str) -> bool:
     """Whether a type is judged once per account rather than once per region."""
-    return resource_type in GLOBAL_TYPES or bool(getattr(manager_class(resource_type).resource_type, "global_resource", False))
+    return resource_type in GLOBAL_TYPES or bool(
+        getattr(manager_class(resource_type).resource_type, "global_resource", False)
+    )
 
 
 def manager_class(resource_type: str) -> Any:

@@ -1,8 +1,8 @@
 """Listens to c7n's filters while c7n runs them: what each one read of each resource, and where it could not decide.
 
 A filter that drops a resource says "no" even when it had nothing to look at. For the kinds of filter that read values,
-dates and metrics this module tells a "no" from a "don't know", in the three-valued logic of Kleene. Filters of any other
-kind are believed. Limits: a filter that swallows errors of its own, other than ``metrics``, is believed too.
+dates and metrics this module tells a "no" from a "don't know", in the three-valued logic of Kleene. Filters of any
+other kind are believed. Limits: a filter that swallows errors of its own, other than ``metrics``, is believed too.
 """
 
 from __future__ import annotations
@@ -174,8 +174,12 @@ def _judge_one(filter_: Any, resource: Resource, notes: Notes, resource_id: str)
 
 def _metrics_one_by_one(filter_: Any, notes: Notes, id_of: IdOf) -> None:
     """c7n asks CloudWatch for 50 resources at a time and drops all of them when one call fails: ask one by one, and
-    write down who failed and who had no datapoints. The stock method still asks and judges."""
+    write down who failed and who had no datapoints. The stock method still asks and judges. Errors of any other kind
+    are bugs: they come through, and fail the cell, where c7n would log them and call the resources compliant."""
     from c7n.executor import MainThreadExecutor
+
+    class LoudExecutor(MainThreadExecutor):  # type: ignore[misc] # c7n has no types
+        c7n_async = False
 
     stock = filter_.process_resource_set
 
@@ -199,7 +203,7 @@ def _metrics_one_by_one(filter_: Any, notes: Notes, id_of: IdOf) -> None:
         return matched
 
     filter_.process_resource_set = process_resource_set
-    filter_.executor_factory = MainThreadExecutor
+    filter_.executor_factory = LoudExecutor
 
 
 def _datapoints(filter_: Any, resource: Resource) -> list[Mapping[str, Any]]:
@@ -267,7 +271,7 @@ def _other_fact(filter_: Any, _resource: Resource, matched: bool) -> Fact:
     return Fact(_kind(filter_), "", None, "", expected, matched)
 
 
-# --- doubt: why a "no" may be a "don't know" ---------------------------------------------------------------------------
+# --- doubt: why a "no" may be a "don't know" ----------------------------------------------------------------------
 
 
 def _no_doubt(_filter: Any, _resource: Resource, _matched: bool) -> Answer | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from finops_policy import aws
 from finops_policy.custodian.account import Account, Judgement, judge
+from finops_policy.errors import FinopsPolicyError
 from finops_policy.model import CompiledPolicy, Target
 
 OFFLINE = Target("123456789012", "us-east-1", "offline")
@@ -18,7 +19,7 @@ Recorded = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]
 """``service:Operation`` -> the parsed answer, or answers in the order they are asked for."""
 
 
-class UnrecordedCallError(RuntimeError):
+class UnrecordedCallError(FinopsPolicyError):
     """A filter made a call that the fixture has no answer for."""
 
 
@@ -45,5 +46,5 @@ class _Answers:
         call = f"{model.service_model.service_name}:{model.name}"
         answer = self._always.get(call) or next(self._once.get(call, iter(())), None)
         if answer is None:
-            raise UnrecordedCallError(f"the fixture records no answer to {call}")
+            raise UnrecordedCallError(f"no answer to {call} is recorded", hint="Add it to the fixture's responses.")
         return AWSResponse("https://offline.invalid", 200, {}, None), answer

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from finops_policy import __version__, aws
-from finops_policy.catalog import digest
 from finops_policy.custodian.library import problems, quiet
+from finops_policy.digests import digest
 from finops_policy.engine.fanout import Plan, Progress, run_targets
 from finops_policy.errors import InvalidFilesError
 from finops_policy.evidence.bundle import BundleWriter
 from finops_policy.evidence.canonical import encode
-from finops_policy.evidence.signing import SigningKey
 from finops_policy.evidence.layout import new_run_id
+from finops_policy.evidence.signing import SigningKey
 from finops_policy.evidence.store import LocalStore
 from finops_policy.model import Coverage, Diagnostic, Price, Target
 from finops_policy.project import Project, select_policies, select_targets
@@ -131,7 +131,9 @@ class _Recorded:
 
     def finished(self, target: Target, cells: Sequence[Coverage]) -> None:
         failed = sum(1 for cell in cells if cell.status == "failed")
-        self._bundle.event("target", account_id=target.account_id, region=target.region, cells=len(cells), failed=failed)
+        self._bundle.event(
+            "target", account_id=target.account_id, region=target.region, cells=len(cells), failed=failed
+        )
         self._progress.finished(target, cells)
 
 

@@ -57,6 +57,7 @@ class BundleWriter:
 
     def part(self, kind: PartKind, target: Target) -> Path:
         """Where the part of one target goes; its folder is there. A part that is there already was written whole."""
+        self._refuse_if_sealed()
         if not _ACCOUNT.fullmatch(target.account_id) or not _REGION.fullmatch(target.region):
             raise EvidenceError(
                 f"{target} is not an account and a region", hint="Accounts have 12 digits, regions look like us-east-1."

@@ -90,12 +90,15 @@ def walk(folder: Path) -> Iterator[tuple[str, int]]:
 
     Links are not followed. Raises OSError, whose ``filename`` says which folder cannot be read.
     """
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.is_dir(follow_symlinks=False):
-                yield from ((f"{entry.name}/{name}", mode) for name, mode in walk(Path(entry.path)))
-            else:
-                yield entry.name, entry.stat(follow_symlinks=False).st_mode
+    waiting = [("", folder)]
+    while waiting:
+        prefix, place = waiting.pop()
+        with os.scandir(place) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((f"{prefix}{entry.name}/", Path(entry.path)))
+                else:
+                    yield prefix + entry.name, entry.stat(follow_symlinks=False).st_mode
 
 
 def measure(path: Path) -> dict[str, str | int]:

@@ -253,7 +253,9 @@ def _write(path: Path, table: Table, rows: Iterable[Mapping[str, object]]) -> in
         raise failure("write", path, error) from error
     except duckdb.Error as error:
         message = f"Cannot write {path}: {_first_line(error)}"
-        raise EvidenceError(message, hint="Check the disk, then try again.") from error
+        raise EvidenceError(
+            message, hint="Check the free space of that disk; if there is enough, please report this."
+        ) from error
     return count
 
 

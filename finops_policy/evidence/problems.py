@@ -44,12 +44,11 @@ _NEXT_STEPS = {
     ProblemKind.RECORD_CHANGED: _RESTORE,
     ProblemKind.RECORD_INVALID: _ASK,
     ProblemKind.SIGNATURE_INVALID: _RESTORE,
-    ProblemKind.WRONG_KEY: "Verify with the .pub file of whoever ran the policies; if you did, somebody else signed this.",
+    ProblemKind.WRONG_KEY: "Verify with the .pub file of whoever ran the policies; if you did, another signed it.",
     ProblemKind.NUMBER_TWICE: _ASK,
     ProblemKind.CHAIN_BROKEN: _ASK,
     ProblemKind.HEAD_MISSING: "Put it back from a copy made before: it alone tells whether the newest run is gone.",
-    ProblemKind.HEAD_BEHIND: "If a run was interrupted while it was sealed, the next run mends this; otherwise: "
-    + _ASK,
+    ProblemKind.HEAD_BEHIND: "If a run broke off while it was sealed, the next run mends this; otherwise: " + _ASK,
 }
 
 

@@ -113,11 +113,10 @@ class SigningKey:
         anything but an ed25519 private key without a password.
         """
         path = path or default_key_path()
-        created = not path.exists() and _create(path)
+        created = not _is_there(path) and _create(path)
         private = _load_private(path)
         key = cls(path, PublicKey._of(private.public_key()), private)
-        if not public_path(path).exists():
-            _write_public(key, required=created)
+        _write_public(key, required=created)
         return key, created
 
     def sign(self, statement: Mapping[str, Any]) -> bytes:
@@ -128,6 +127,16 @@ class SigningKey:
         envelope = Envelope(encode(statement).encode(), PAYLOAD_TYPE, {})
         envelope.sign(CryptoSigner(self._private, self.public._key))
         return _envelope_bytes(envelope)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise failure("read the signing key", path, error) from error
+    return True
 
 
 def _create(path: Path) -> bool:
@@ -183,8 +192,10 @@ _PRIVATE_HINT = "Make one with `openssl genpkey -algorithm ed25519`, or name a f
 
 def _write_public(key: SigningKey, *, required: bool) -> None:
     """A key mounted from a read-only secret store signs all the same, so only a new key insists on its public half."""
+    path = public_path(key.path)
     try:
-        write_atomic(public_path(key.path), key.public.pem)
+        if not _is_there(path):
+            write_atomic(path, key.public.pem)
     except EvidenceError:
         if required:
             raise

@@ -75,7 +75,7 @@ def verify_bundle(folder: Path, key: PublicKey) -> Verification:
 
 
 def verify_chain(customer: Path, key: PublicKey, *, only: Path | None = None) -> Verification:
-    """Verify a customer's chain and every file of its runs, or with ``only`` the chain and the files of that one run."""
+    """Verify a customer's chain and the files of its runs; with ``only``, of that one run."""
     runs = [_check_run(folder, customer, key) for folder in layout.run_folders(customer)]
     head = _read_head(customer, key)
     problems = [*_check_head(customer, head, runs), *_check_chain(customer, runs, head.proven)]
@@ -102,7 +102,7 @@ def verify_chain(customer: Path, key: PublicKey, *, only: Path | None = None) ->
 
 @dataclass(frozen=True, slots=True)
 class _Seal:
-    """An envelope as found: what it says, whether or not that is proven, and what is wrong with it."""
+    """An envelope as found: what it says, if that is fit to be compared with, and what is wrong with it."""
 
     said: Claim | None
     problem: Problem | None
@@ -136,7 +136,8 @@ def _check_run(folder: Path, customer: Path | None, key: PublicKey) -> _Run:
     seal = _read_seal(folder / layout.RUN_SEAL, ClaimKind.RUN, key)
     record = _read(folder / layout.RUN_RECORD)
     if record is None:
-        why = "was never sealed" if seal.said is None else "is signed, but its run.json was removed or never written"
+        unsigned = seal.problem is not None and seal.problem.kind is ProblemKind.RUN_UNSIGNED
+        why = "was never sealed" if unsigned else "is signed, but its run.json was removed or never written"
         problem = Problem.at(folder, ProblemKind.RUN_INCOMPLETE, f"The run is incomplete: it {why}")
         return _Run(folder, seal, (problem,), incomplete=True)
     problems = [seal.problem] if seal.problem else []
@@ -193,7 +194,7 @@ def _read_seal(path: Path, kind: ClaimKind, key: PublicKey) -> _Seal:
         message = f"It is signed with the key {signed.signer}, not with {key.id}"
         return _Seal(claim, Problem.at(path, ProblemKind.WRONG_KEY, message))
     if not signed.proven_by(key):
-        return _Seal(claim, Problem.at(path, ProblemKind.SIGNATURE_INVALID, "The signature does not fit what it signs"))
+        return _Seal(None, Problem.at(path, ProblemKind.SIGNATURE_INVALID, "The signature does not fit what it signs"))
     return _Seal(claim, None)
 
 

@@ -22,9 +22,8 @@ def read_bundle(folder: Path, frameworks: Sequence[Framework]) -> ReportInput:
     """Reads a whole run. Raises :class:`EvidenceError` when a file is missing or is not what it should be."""
     run = read_run(folder)
     try:
-        compiled = yaml.load(  # noqa: S506 - both loaders are safe
-            (folder / "compiled" / policies_path("")).read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        compiled = yaml.load((folder / "compiled" / policies_path("")).read_bytes(), loader)  # noqa: S506 - both are safe
         waivers = json.loads((folder / "compiled" / "waivers.json").read_bytes())
         judged = set(run.data["policies"])
         return ReportInput(

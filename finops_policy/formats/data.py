@@ -158,9 +158,7 @@ def _money(savings: Savings, source: ReportInput, names: Mapping[str, str]) -> d
         "sources": sorted({money.source for money in counted if money.source}),
         "oldest_price": savings.oldest.isoformat() if savings.oldest else None,
         "unverified_prices": savings.unverified,
-        "by_policy": [
-            {"policy": name, "monthly_savings": amount(value)} for name, value in _largest_first(by_policy)
-        ],
+        "by_policy": [{"policy": name, "monthly_savings": amount(value)} for name, value in _largest_first(by_policy)],
         "by_account": [
             {"account_id": each, "account_name": names.get(each, ""), "monthly_savings": amount(value)}
             for each, value in _largest_first(by_account)
@@ -338,9 +336,7 @@ def _waivers(source: ReportInput) -> list[dict[str, Any]]:
         )
     empty = dict.fromkeys(("policy", "resource", "owner", "requested_by", "approved_by", "ticket", "expires"), "")
     for number, sentence in enumerate(source.malformed, 1):
-        listed.append(
-            {**empty, "id": f"malformed-{number}", "reason": sentence, "state": "malformed", "matched": 0}
-        )
+        listed.append({**empty, "id": f"malformed-{number}", "reason": sentence, "state": "malformed", "matched": 0})
     return listed
 
 

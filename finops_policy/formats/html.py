@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from jinja2 import FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -34,14 +34,17 @@ PLAIN_ROWS = 100
 TOP = 8
 
 NBSP = "\N{NO-BREAK SPACE}"
-MONTHS = "January February March April May June July August September October November December".split()
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 COUNTED = tuple(Verdict)
 
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff"
     "\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
-"""Characters that draw nothing or change what is around them: C0, C1, direction marks, fillers, tags, lone surrogates."""
+"""What draws nothing or changes the text around it: C0, C1, direction marks, fillers, tags, lone surrogates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A coverage cell as drawn. ``state`` names colour and legend, ``mark`` is its letter, ``text`` says it in words."""
+    """A coverage cell as drawn: ``state`` names its colour, ``mark`` is its letter, ``text`` says it in words."""
 
     policy: str
     state: str
@@ -94,7 +97,9 @@ class Group:
 
     @property
     def verdicts(self) -> list[tuple[str, int]]:
-        counts = [(str(verdict), sum(each["verdict"] == verdict for each in self.controls)) for verdict in ControlVerdict]
+        counts = [
+            (str(verdict), sum(each["verdict"] == verdict for each in self.controls)) for verdict in ControlVerdict
+        ]
         return [(verdict, count) for verdict, count in counts if count]
 
     @property
@@ -256,7 +261,9 @@ def _groups(framework: Mapping[str, Any]) -> list[Group]:
 
 def _money_bars(cash: Mapping[str, Any], table: str, label: str) -> list[Bar]:
     """The largest savings of ``table``, and what the others add up to, largest first."""
-    rows = sorted(((row[label], Decimal(row["monthly_savings"])) for row in cash[table]), key=lambda row: (-row[1], row[0]))
+    rows = sorted(
+        ((row[label], Decimal(row["monthly_savings"])) for row in cash[table]), key=lambda row: (-row[1], row[0])
+    )
     rest = rows[TOP:]
     if rest:
         rows[TOP:] = [(plural(len(rest), "other"), sum((amount for _, amount in rest), Decimal()))]
@@ -307,4 +314,4 @@ def _hash(text: str) -> str:
 
 
 def _template(name: str) -> str:
-    return cast("str", library_root().joinpath("reports", "templates", name).read_text(encoding="utf-8"))
+    return library_root().joinpath("reports", "templates", name).read_text(encoding="utf-8")

@@ -19,11 +19,13 @@ from moto.awslambda.models import lambda_backends
 from moto.dynamodb.models import dynamodb_backends
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.amis import Ami
+from moto.ec2.models.elastic_ip_addresses import ElasticAddress
 from moto.ec2.utils import random_ami_id
 from moto.elb.models import elb_backends
 from moto.elbv2.models import elbv2_backends
 from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
+from moto.moto_api._internal import mock_random
 from moto.rds.models import rds_backends
 from moto.s3.models import s3_backends
 
@@ -137,7 +139,6 @@ def _ec2(
     instance, created = reservation.instances[0], place.ago(item.age)
     instance.launch_time = created
     for _, device in instance.get_block_device_mapping:
-        device.attach_time = created
         _date_volume(place, device.volume_id, created)
     if stopped is not None:
         instance.stop()
@@ -150,6 +151,7 @@ def _date_volume(place: Place, volume_id: str, created: dt.datetime) -> None:
     volume.create_time = created
     for attachment in volume.attachments:
         attachment.attach_time = created
+        attachment.instance.block_device_mapping[attachment.device].attach_time = created
 
 
 def _ebs(
@@ -180,8 +182,14 @@ def _ebs_snapshot(place: Place, item: Item, *, size: int) -> str:
     return snapshot.id
 
 
+def _address(place: Place, tags: dict[str, str]) -> ElasticAddress:
+    """An elastic address out of 198.18.0.0/15, which belongs to nobody; moto would give one of loopback."""
+    public = f"198.18.{mock_random.randrange(256)}.{mock_random.randrange(1, 255)}"
+    return place.ec2.allocate_address(domain="vpc", address=public, tags=tags)
+
+
 def _network_addr(place: Place, item: Item, *, host: str = "") -> str:
-    address = place.ec2.allocate_address(domain="vpc", tags=_named(item))
+    address = _address(place, _named(item))
     if host:
         instance = place.ec2.get_instance(place.ids["ec2", host])
         place.ec2.associate_address(instance=instance, allocation_id=address.allocation_id)
@@ -190,7 +198,7 @@ def _network_addr(place: Place, item: Item, *, host: str = "") -> str:
 
 def _nat_gateway(place: Place, item: Item) -> str:
     """A gateway in the default subnet, with an address of its own."""
-    address = place.ec2.allocate_address(domain="vpc", tags={**item.tags, "Name": f"{item.name}-address"})
+    address = _address(place, {**item.tags, "Name": f"{item.name}-address"})
     gateway = place.ec2.create_nat_gateway(place.subnets()[0], str(address.allocation_id), tags=_named(item))
     gateway._created_at = place.ago(item.age)
     return gateway.id

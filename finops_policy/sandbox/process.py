@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -191,7 +192,7 @@ def _launch(state: Path, *, ephemeral: bool) -> tuple[subprocess.Popen[bytes], S
             stderr=stderr,
             env=_server_environment(),
             cwd="/",
-            start_new_session=True,  # Ctrl-C is for the command, which ends the server when it is done with it
+            
         )
     try:
         return child, Sandbox(_await(child, state, log), child.pid, ephemeral)
@@ -207,6 +208,7 @@ def _server_environment() -> dict[str, str]:
     return inherited | {
         "PYTHONPATH": os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")])),
         "PYTHONHASHSEED": "0",
+        "TZ": "UTC",
         "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull,
@@ -250,14 +252,17 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _gone(running: Sandbox) -> bool:
-    """Wait until the process is gone, and bury it if it was our child."""
+    """Wait until nothing listens there. The process id would not tell: it stays until somebody buries the process."""
+    port = urlsplit(running.url).port
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
-        with suppress(ChildProcessError):
-            os.waitpid(running.pid, os.WNOHANG)
         try:
-            os.kill(running.pid, 0)
-        except ProcessLookupError:
+            socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS).close()
+        except ConnectionRefusedError:
+            with suppress(ChildProcessError):
+                os.waitpid(running.pid, 0)  # it may be our own child
             return True
+        except OSError:
+            pass
         time.sleep(0.02)
     return False

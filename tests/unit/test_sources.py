@@ -123,6 +123,10 @@ def test_merge_keys_keep_pyyamls_order_and_own_keys_win() -> None:
     assert document.key_mark("c", "x") == at(1, 8)
 
 
+def test_an_equals_sign_is_a_key_like_any_other() -> None:
+    assert load("=: 1").data == {"=": 1}
+
+
 def test_merges_of_merges() -> None:
     document = load("a: &a {x: 1}\nb: &b {<<: *a, y: 2}\nc: {<<: *b, <<x: 0, '<<': 5}\n")
     assert document.data["c"] == {"x": 1, "y": 2, "<<x": 0, "<<": 5}
@@ -203,6 +207,7 @@ def test_a_file_of_exactly_the_limit_is_read() -> None:
         ("a: {<<: [{b: 1}, 2]}", "merge-key", 1, 9, "mappings only"),
         ("a: b\0c", "control-character", 1, 5, "U+0000 (NUL)"),
         ("x: 1\r\na: é\x1b[31m", "control-character", 2, 5, "U+001B"),
+        ("x: 1\ra: é\x1b", "control-character", 2, 5, "U+001B"),
         ("a: \x7f", "control-character", 1, 4, "U+007F"),
         ("a: \u2028b", "control-character", 1, 4, "LINE SEPARATOR"),
         ("a: \ufeffb", "control-character", 1, 4, "U+FEFF"),
@@ -271,8 +276,8 @@ BOMBS = {
         "a: &a {" + "".join(f"k{i}: 1, " for i in range(20_000)) + "}\nb: {<<: [" + "*a, " * 40_000 + "]}",
         "yaml-alias",
     ),
-    "long text, many aliases": ("a: &a " + "x" * 500_000 + "\nb: [" + "*a, " * 90_000 + "]", "yaml-alias"),
-    "long key, many aliases": ("a: &a {? " + "x" * 500_000 + " : 1}\nb: [" + "*a, " * 90_000 + "]", "yaml-alias"),
+    "long text, many aliases": ("a: &a " + "x" * 500_000 + "\nb: [" + "*a, " * 30_000 + "]", "yaml-alias"),
+    "long key, many aliases": ("a: &a {? " + "x" * 500_000 + " : 1}\nb: [" + "*a, " * 30_000 + "]", "yaml-alias"),
     "depth through aliases": ("a: &a " + "[" * 90 + "]" * 90 + "\nb: " + "[" * 50 + "*a" + "]" * 50, "nesting-depth"),
     "depth of unseen merges": (
         lines("a0: &a0 {k: v}\nl:\n", "- {{<<: {{k: &a{i} {{<<: *a{before}}}}}, k: 1}}\n", 9_000) + "z: *a8999\n",
@@ -296,7 +301,7 @@ def test_bombs_are_refused_at_once(name: str) -> None:
     text, rule = BOMBS[name]
     start = time.process_time()
     found = refused(text)
-    assert time.process_time() - start < 3, "a hundredfold of what it takes, to stay steady on a busy machine"
+    assert time.process_time() - start < 10, "each takes under a second; the rest is for busy machines and tracers"
     assert found[0].rule == rule
 
 
@@ -342,9 +347,9 @@ def test_read_refuses_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer for ever
     for name, says in {
         ".": "folder",
-        "none.yaml": "no such file",
-        "pipe": "no such file",
-        "x\0y": "no such file",
+        "none.yaml": "no regular file",
+        "pipe": "no regular file",
+        "x\0y": "no regular file",
     }.items():
         found = read_refused(tmp_path / name)
         assert found.rule == "file-unreadable"

@@ -1,0 +1,253 @@
+"""What people write, once it is known to fit its schema, as the model's dataclasses.
+
+What a schema cannot say is checked here: ids used twice, groups and approvals that do not fit. Every function but
+:func:`waivers_of` raises :class:`InvalidFilesError` with all such problems of its file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from finops_policy.digests import digest
+from finops_policy.errors import InvalidFilesError, did_you_mean
+from finops_policy.model import (
+    Account,
+    Control,
+    ControlMapping,
+    Customer,
+    Diagnostic,
+    Framework,
+    Mark,
+    Pack,
+    PackChoice,
+    Parameter,
+    ParameterValue,
+    Policy,
+    Posture,
+    Price,
+    Profile,
+    Setting,
+    Settings,
+    Severity,
+    Strength,
+    Waiver,
+)
+from finops_policy.sources import Document
+
+
+def _value(raw: Any) -> ParameterValue:
+    return tuple(raw) if isinstance(raw, list) else raw
+
+
+def _settings(document: Document, data: Mapping[str, Any], *path: str | int) -> Settings:
+    settings: dict[str, dict[str, Setting]] = {}
+    for pack, values in data.items():
+        settings[pack] = {}
+        for name, raw in values.items():
+            final = isinstance(raw, dict) and raw.get("final", False)
+            value = raw["value"] if isinstance(raw, dict) else raw
+            settings[pack][name] = Setting(_value(value), document.key_mark(*path, pack, name), final)
+    return settings
+
+
+def pack_of(head: Document, documents: list[Document]) -> Pack:
+    data = head.data
+    parameters = {
+        name: Parameter(
+            name=name,
+            schema={key: value for key, value in raw.items() if key not in ("default", "description", "unit")},
+            default=_value(raw["default"]),
+            description=raw["description"],
+            mark=head.key_mark("parameters", name),
+        )
+        for name, raw in data.get("parameters", {}).items()
+    }
+    return Pack(
+        name=data["name"],
+        version=data["version"],
+        title=data["title"],
+        owner=data["owner"],
+        parameters=parameters,
+        policies={document.data["name"]: _policy(document) for document in documents},
+        digest=digest([data, *(document.data for document in documents)]),
+        mark=head.mark(),
+    )
+
+
+def _policy(document: Document) -> Policy:
+    data = document.data
+    return Policy(
+        name=data["name"],
+        title=data["title"],
+        resource=data["resource"],
+        severity=Severity(data["severity"]),
+        rationale=data["rationale"],
+        scope=tuple(data["scope"]),
+        violation=tuple(data["violation"]),
+        remediation=data.get("remediation", {}),
+        savings_method=data.get("savings", {}).get("method", ""),
+        mark=document.mark(),
+        marks=document.marks,
+    )
+
+
+def profile_of(document: Document) -> Profile:
+    data = document.data
+    return Profile(
+        name=data["name"],
+        version=data["version"],
+        title=data["title"],
+        packs=tuple(
+            PackChoice(name, raw["version"], Posture(raw.get("posture", "report")), document.key_mark("packs", name))
+            for name, raw in data["packs"].items()
+        ),
+        settings=_settings(document, data.get("parameters", {}), "parameters"),
+        frameworks=data["frameworks"],
+        framework_marks={name: document.key_mark("frameworks", name) for name in data["frameworks"]},
+        redacted_tags=tuple(data.get("redaction", {}).get("tag_keys", ())),
+        retention_years=data["retention"]["years"],
+        retention_source=data["retention"]["source"],
+        digest=digest(data),
+        mark=document.mark(),
+    )
+
+
+def customer_of(document: Document) -> Customer:
+    data = document.data
+    accounts = tuple(
+        Account(
+            id=raw["id"],
+            name=raw["name"],
+            regions=tuple(raw.get("regions", data["regions"])),
+            settings=_settings(document, raw.get("parameters", {}), "accounts", index, "parameters"),
+            mark=document.mark("accounts", index),
+        )
+        for index, raw in enumerate(data["accounts"])
+    )
+    _refuse(_repeated("Account", ((account.id, account.mark) for account in accounts)))
+    role = data.get("role", {})
+    return Customer(
+        name=data["name"],
+        title=data["title"],
+        profile=data.get("profile", ""),
+        partition=data.get("partition", "aws"),
+        role_name=role.get("name", ""),
+        external_id=role.get("external_id", ""),
+        accounts=accounts,
+        settings=_settings(document, data.get("parameters", {}), "parameters"),
+        digest=digest(data),
+        mark=document.mark(),
+    )
+
+
+def waivers_of(document: Document) -> tuple[list[Waiver], list[Diagnostic]]:
+    """Those that may apply, and the problems of the others: approved by who requested them, or of an id used before."""
+    waivers: list[Waiver] = []
+    problems: list[Diagnostic] = []
+    seen: dict[str, Mark] = {}
+    for index, raw in enumerate(document.data["waivers"]):
+        mark = document.mark("waivers", index)
+        if raw["id"] in seen:
+            message = f"Waiver id {raw['id']} is used twice; this one does not apply."
+            problems.append(Diagnostic("duplicate", message, mark, "Give it an id of its own.", (seen[raw["id"]],)))
+            continue
+        seen[raw["id"]] = mark
+        if raw["requested_by"].strip().casefold() == raw["approved_by"].strip().casefold():
+            message = f"Waiver {raw['id']} is approved by the person who requested it; it does not apply."
+            problems.append(Diagnostic("self-approved", message, mark, "Let somebody else approve it."))
+            continue
+        fields = {**raw, "expires": dt.date.fromisoformat(raw["expires"])}
+        waivers.append(Waiver(**fields, mark=mark))
+    return waivers, problems
+
+
+def framework_of(document: Document) -> Framework:
+    data = document.data
+    controls = tuple(_control(document, index, raw) for index, raw in enumerate(data["controls"]))
+    problems = list(_repeated("Control", ((control.id, control.mark) for control in controls)))
+    for index, control in enumerate(controls):
+        if control.group not in data["groups"]:
+            message = f"Control {control.id} is in group {control.group!r}, which is not listed."
+            hint = did_you_mean(control.group, data["groups"])
+            mark, groups = document.mark("controls", index, "group"), document.key_mark("groups")
+            problems.append(Diagnostic("unknown-group", message, mark, hint, (groups,)))
+        mapped = ((mapping.policy, mapping.mark) for mapping in control.mappings)
+        problems += _repeated(f"The mapping of control {control.id} to", mapped)
+    _refuse(problems)
+    return Framework(
+        name=data["name"],
+        version=data["version"],
+        title=data["title"],
+        source=data["source"]["title"],
+        source_url=data["source"].get("url", ""),
+        licence=data["source"]["licence"],
+        complete=data["complete"],
+        groups=data["groups"],
+        controls=controls,
+        digest=digest(data),
+        mark=document.mark(),
+    )
+
+
+def _control(document: Document, index: int, raw: Mapping[str, Any]) -> Control:
+    return Control(
+        id=raw["id"],
+        title=raw["title"],
+        group=raw["group"],
+        kind=raw.get("kind", ""),
+        manual=raw.get("manual", ""),
+        mappings=tuple(
+            ControlMapping(
+                policy=each["policy"],
+                strength=Strength(each["strength"]),
+                rationale=each["rationale"],
+                mark=document.mark("controls", index, "mappings", place),
+            )
+            for place, each in enumerate(raw.get("mappings", []))
+        ),
+        mark=document.mark("controls", index),
+    )
+
+
+def prices_of(document: Document) -> tuple[Price, ...]:
+    data = document.data
+    rows = [(index, raw, region) for index, raw in enumerate(data["prices"]) for region in raw["regions"]]
+    _refuse(
+        _repeated(
+            "The price of",
+            (
+                (f"{raw['key']} in {region}", document.key_mark("prices", index, "regions", region))
+                for index, raw, region in rows
+            ),
+        )
+    )
+    return tuple(
+        Price(
+            key=raw["key"],
+            region=region,
+            unit=raw["unit"],
+            amount=Decimal(raw["regions"][region]),
+            currency=data["currency"],
+            source=raw.get("source", data["source"]),
+            as_of=dt.date.fromisoformat(raw.get("as_of", data["as_of"])),
+            verified=raw.get("verified", False),
+        )
+        for _, raw, region in rows
+    )
+
+
+def _repeated(what: str, items: Iterable[tuple[str, Mark]]) -> Iterator[Diagnostic]:
+    """A problem for each name that came before, with the place of the first."""
+    first: dict[str, Mark] = {}
+    for name, mark in items:
+        if name in first:
+            yield Diagnostic("duplicate", f"{what} {name} is listed twice.", mark, "Keep one.", (first[name],))
+        first.setdefault(name, mark)
+
+
+def _refuse(problems: Iterable[Diagnostic]) -> None:
+    if found := list(problems):
+        raise InvalidFilesError(found)

@@ -1,0 +1,124 @@
+"""Stock Cloud Custodian accepts what we compile, and matches exactly the resources that we find."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from finops_policy import aws
+from finops_policy.catalog import Catalog
+from finops_policy.engine.fanout import Entry, enter_accounts
+from finops_policy.engine.worker import TargetTask, evaluate_target
+from finops_policy.evidence.parquet import read_evaluations
+from finops_policy.model import Status, Target, Verdict
+from finops_policy.project import Project, load
+from finops_policy.sandbox.process import Sandbox
+
+ROOT = Path(__file__).parents[2]
+CUSTODIAN = str(Path(sys.executable).with_name("custodian"))
+
+
+@pytest.fixture(scope="module")
+def project() -> Project:
+    return load(Catalog(ROOT), "acme", "hipaa")
+
+
+def _write(project: Project, folder: Path) -> list[Path]:
+    for name, data in project.compiled.files().items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+    return sorted(folder.rglob("*.yaml"))
+
+
+def test_custodian_validates_every_compiled_file(project: Project, tmp_path: Path) -> None:
+    files = _write(project, tmp_path)
+    assert len(files) == 2  # acme-dev has parameters of its own
+    for file in files:  # two files that name the same policies are not meant to be loaded together
+        done = subprocess.run([CUSTODIAN, "validate", str(file)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("profile", Catalog(ROOT).profiles())
+def test_c7n_accepts_every_profile(profile: str) -> None:
+    from finops_policy.engine.run import check_with_c7n
+
+    check_with_c7n(load(Catalog(ROOT), "acme", profile))
+
+
+@pytest.mark.parametrize(
+    "target", [Target("111122223333", "us-east-1"), Target("444455556666", "us-east-1")], ids=lambda each: str(each)
+)
+@pytest.mark.usefixtures("in_sandbox")
+def test_custodian_matches_the_same_resources(
+    project: Project, target: Target, sandbox_server: Sandbox, tmp_path: Path
+) -> None:
+    caller = aws.caller(target.region)
+    entered = enter_accounts(project.customer, caller, [target.account_id])[target.account_id]
+    assert isinstance(entered, Entry)
+    assert entered.credentials is not None
+    ours = _ours(project, target, entered.credentials, tmp_path)
+    theirs = _theirs(project, target, entered.credentials, sandbox_server, tmp_path)
+    assert set(ours) == set(theirs) == {policy.name for policy in project.compiled.policies()}
+    assert {name: sorted(ids) for name, ids in ours.items()} == {name: sorted(ids) for name, ids in theirs.items()}
+    assert sum(map(len, ours.values())) > 20
+
+
+def _ours(
+    project: Project, target: Target, credentials: aws.Credentials, folder: Path
+) -> dict[str, list[str]]:
+    policies = project.compiled.policies(target.account_id)
+    for kind in ("evaluations", "coverage"):
+        (folder / kind).mkdir()
+    task = TargetTask(
+        run_id="20260101T000000Z-00000000",
+        customer="acme",
+        partition="aws",
+        target=target,
+        home=target.region,
+        policies=policies,
+        waivers=project.waivers,
+        prices=(),
+        redacted_tags=(),
+        credentials=credentials,
+        evaluations=folder / "evaluations" / "part.parquet",
+        coverage=folder / "coverage" / "part.parquet",
+    )
+    cells = evaluate_target(task)
+    assert {cell.status for cell in cells} == {Status.EVALUATED}
+    found: dict[str, list[str]] = {policy.name: [] for policy in policies}
+    for each in read_evaluations(folder):
+        if each.verdict in (Verdict.NONCOMPLIANT, Verdict.WAIVED):
+            found[each.policy].append(each.resource_id)
+    return found
+
+
+def _theirs(
+    project: Project, target: Target, credentials: aws.Credentials, sandbox: Sandbox, folder: Path
+) -> dict[str, list[str]]:
+    from finops_policy.custodian.library import manager_class
+
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment = own | sandbox.environment()
+    environment |= {
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+        "AWS_SESSION_TOKEN": credentials.token,
+    }
+    policies = project.compiled.policies(target.account_id)
+    path = folder / "policies.yaml"
+    path.write_text(json.dumps({"policies": [policy.document for policy in policies]}))
+    output = folder / "custodian"
+    command = [CUSTODIAN, "run", "-s", str(output), "-r", target.region, "--cache-period", "0", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = {}
+    for policy in policies:
+        matched = json.loads((output / policy.name / "resources.json").read_text())
+        key = manager_class(policy.resource).resource_type.id
+        found[policy.name] = [each[key] for each in matched]
+    return found

@@ -1,0 +1,291 @@
+"""The two tables: what goes in comes out, in files that say what their schemas say."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from finops_policy.errors import EvidenceError
+from finops_policy.evidence import parquet
+from finops_policy.evidence.canonical import clean
+from finops_policy.evidence.parquet import read_coverage, read_evaluations, write_coverage, write_evaluations
+from finops_policy.library import library_root
+from finops_policy.model import Coverage, Evaluation, Fact, FailureKind, Money, Severity, Status, Verdict
+from tests.unit.evidence_kit import NOW, TARGETS, cells, evaluation, largest_file
+
+RUN = "20261124T080000Z-3f2a9c1b"
+HOSTILE = '\x00\x1b[31m<script>alert(1)</script>\u202e=HYPERLINK("x")\'; DROP TABLE x; --{{7*7}}\n\r\u2028é😀'
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    (tmp_path / "evaluations").mkdir()
+    (tmp_path / "coverage").mkdir()
+    return tmp_path
+
+
+def written(bundle: Path, *evaluations: Evaluation) -> Path:
+    path = bundle / "evaluations" / "111122223333_us-east-1.parquet"
+    assert write_evaluations(path, RUN, "acme", evaluations) == len(evaluations)
+    return path
+
+
+def in_temporary(write: Callable[[Path], None]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "evaluations").mkdir()
+        (folder / "coverage").mkdir()
+        write(folder)
+
+
+# --- Round trips ----------------------------------------------------------------------------------------------------
+
+TEXT = st.text(max_size=30) | st.just(HOSTILE)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=8,
+)
+AMOUNT = st.none() | st.decimals(-(10**13), 10**13, places=4)
+MONEY = st.none() | st.builds(Money, TEXT, TEXT, AMOUNT, AMOUNT, TEXT, st.none() | st.dates(), st.booleans(), TEXT)
+MOMENT = st.datetimes(dt.datetime(1, 1, 3), dt.datetime(9999, 12, 29), timezones=st.timezones())  # noqa: DTZ001
+EVALUATION = st.builds(
+    Evaluation,
+    account_id=TEXT,
+    region=TEXT,
+    pack=TEXT,
+    pack_version=TEXT,
+    policy=TEXT,
+    resource_type=TEXT,
+    resource_id=TEXT,
+    arn=TEXT,
+    verdict=st.sampled_from(Verdict),
+    reason=TEXT,
+    facts=st.lists(st.builds(Fact, TEXT, TEXT, JSON, TEXT, JSON, st.booleans()), max_size=3).map(tuple),
+    tags=st.dictionaries(TEXT, TEXT, max_size=4),
+    severity=st.sampled_from(Severity),
+    waiver_id=TEXT,
+    money=MONEY,
+    evaluated_at=MOMENT,
+)
+COUNT = st.integers(0, 2**63 - 1)
+CELL = st.builds(
+    Coverage,
+    TEXT,
+    TEXT,
+    TEXT,
+    st.sampled_from(Status),
+    st.none() | st.sampled_from(FailureKind),
+    TEXT,
+    TEXT,
+    *[COUNT] * 7,
+)
+FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@FEW
+@given(st.lists(EVALUATION, max_size=4))
+def test_evaluations_come_back_as_they_went_in(evaluations: list[Evaluation]) -> None:
+    def check(folder: Path) -> None:
+        written(folder, *evaluations)
+        assert list(read_evaluations(folder)) == evaluations
+
+    in_temporary(check)
+
+
+@FEW
+@given(st.lists(CELL, max_size=4))
+def test_coverage_comes_back_as_it_went_in(coverage: list[Coverage]) -> None:
+    def check(folder: Path) -> None:
+        assert write_coverage(folder / "coverage" / "x.parquet", RUN, coverage) == len(coverage)
+        assert read_coverage(folder) == coverage
+
+    in_temporary(check)
+
+
+def test_what_evidence_cannot_hold_becomes_text(bundle: Path) -> None:
+    fact = Fact("value", "\ud800", {"at": NOW, "n": Decimal("1.10"), "x": b"\x00"}, "eq", float("inf"), True)
+    written(bundle, evaluation(reason="a\udfff", tags={"\ud800": "\udfff"}, facts=(fact,)))
+    (back,) = read_evaluations(bundle)
+    assert back.reason == clean("a\udfff") == "a\\udfff"
+    assert back.tags == {"\\ud800": "\\udfff"}
+    expected = {"at": "2026-11-24T08:00:00Z", "n": "1.10", "x": "AA=="}
+    assert back.facts == (Fact("value", "\\ud800", expected, "eq", "inf", True),)
+
+
+def test_money_is_rounded_to_four_decimals(bundle: Path) -> None:
+    written(bundle, evaluation(money=Money("USD", cost=Decimal("1.00005"), savings=Decimal("2.000051"))))
+    (back,) = read_evaluations(bundle)
+    assert back.money == Money("USD", cost=Decimal("1.0000"), savings=Decimal("2.0001"))
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "1e14", "-1e14", "99999999999999.99995"])
+def test_an_amount_that_is_none(bundle: Path, amount: str) -> None:
+    with pytest.raises(EvidenceError, match=r"ec2-idle puts .* on arn:aws:ec2"):
+        written(bundle, evaluation(money=Money("USD", cost=Decimal(amount))))
+    assert list((bundle / "evaluations").iterdir()) == []
+
+
+def test_a_time_without_a_zone_is_refused(bundle: Path) -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        written(bundle, evaluation(evaluated_at=dt.datetime(2026, 11, 24)))  # noqa: DTZ001
+
+
+def test_parts_are_read_in_order(bundle: Path) -> None:
+    for name in ("b", "a"):
+        write_evaluations(bundle / "evaluations" / f"{name}.parquet", RUN, "acme", [evaluation(1, reason=name)] * 1500)
+    assert [each.reason for each in read_evaluations(bundle)] == ["a"] * 1500 + ["b"] * 1500
+
+
+# --- Files ----------------------------------------------------------------------------------------------------------
+
+
+def schema(kind: str) -> dict[str, Any]:
+    text = library_root().joinpath("schemas", f"{kind}.schema.json").read_text("utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+@pytest.fixture(params=["rows", "no rows"])
+def parts(bundle: Path, request: pytest.FixtureRequest) -> dict[str, Path]:
+    some = request.param == "rows"
+    paths = {kind: bundle / kind / "x.parquet" for kind in ("evaluations", "coverage")}
+    plain = evaluation(2, money=None, facts=())
+    unknown = evaluation(3, money=Money("USD", reason="no price for x1.32xlarge in eu-west-1"))
+    write_evaluations(paths["evaluations"], RUN, "acme", [evaluation(), plain, unknown] if some else [])
+    write_coverage(paths["coverage"], RUN, cells(TARGETS[0]) if some else [])
+    return paths
+
+
+@pytest.mark.parametrize("kind", ["evaluations", "coverage"])
+def test_columns_are_those_of_the_schema(parts: dict[str, Path], kind: str) -> None:
+    described = duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet('{parts[kind]}')").fetchall()
+    properties = schema(kind)["properties"]
+    assert {row[0]: row[1] for row in described} == {name: each["x-sql-type"] for name, each in properties.items()}
+    assert [row[0] for row in described] == schema(kind)["required"]
+
+
+@pytest.mark.parametrize("kind", ["evaluations", "coverage"])
+def test_rows_fit_the_schema(parts: dict[str, Path], kind: str) -> None:
+    validator = Draft202012Validator(schema(kind), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    rows = duckdb.sql(f"SELECT to_json(each) FROM read_parquet('{parts[kind]}') AS each").fetchall()
+    for (row,) in rows:
+        validator.validate(json.loads(row))
+
+
+@pytest.mark.parametrize("kind", ["evaluations", "coverage"])
+def test_parts_say_their_version_and_are_compressed(parts: dict[str, Path], kind: str) -> None:
+    metadata = duckdb.sql(f"SELECT value FROM parquet_kv_metadata('{parts[kind]}') WHERE key = 'schema'").fetchall()
+    assert metadata == [(schema(kind)["$comment"].encode(),)]
+    codecs = duckdb.sql(f"SELECT DISTINCT compression FROM parquet_metadata('{parts[kind]}')").fetchall()
+    assert codecs in ([("ZSTD",)], [])
+
+
+def test_an_unknown_amount_is_null_and_says_why(bundle: Path) -> None:
+    path = written(bundle, evaluation(money=Money("USD", reason="no price")), evaluation(money=None))
+    query = f"SELECT monthly_cost, currency, money->>'reason' FROM read_parquet('{path}')"
+    assert duckdb.sql(query).fetchall() == [(None, "USD", "no price"), (None, None, None)]
+
+
+def test_ten_thousand_rows_take_a_moment(bundle: Path) -> None:
+    many = [evaluation(number) for number in range(10_000)]
+    started = time.perf_counter()
+    written(bundle, *many)
+    assert time.perf_counter() - started < 3  # about 0.3 s on an idle machine; row by row it takes minutes
+
+
+def test_a_very_long_value(bundle: Path) -> None:
+    fact = Fact("value", "UserData", "x" * 17_000_000, "present", None, True)
+    written(bundle, evaluation(facts=(fact,)))
+    assert [each.facts for each in read_evaluations(bundle)] == [(fact,)]
+
+
+def test_a_folder_whose_name_is_a_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "[a]*?'\"\\{x}%20 ü"
+    for name in ("evaluations", "coverage"):
+        (folder / name).mkdir(parents=True)
+        shutil.copytree(folder, tmp_path / "a", dirs_exist_ok=True)
+    written(folder, evaluation(1))
+    written(tmp_path / "a", evaluation(2))
+    assert list(read_evaluations(folder)) == [evaluation(1)]
+
+
+def test_a_relative_path_from_a_folder_of_ones_own(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(bundle)
+    written(Path(), evaluation())
+    assert list(read_evaluations(Path())) == [evaluation()]
+    assert sorted(path.name for path in bundle.iterdir()) == ["coverage", "evaluations"]
+
+
+# --- What goes wrong ------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_leaves_the_old_part_and_no_litter(bundle: Path) -> None:
+    path = written(bundle, evaluation())
+    before = path.read_bytes()
+    with largest_file(2000), pytest.raises(EvidenceError, match="File too large") as caught:
+        written(bundle, *(evaluation(number) for number in range(1000)))
+    assert str(path) in caught.value.message
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_rows_that_break_off(bundle: Path) -> None:
+    def rows() -> Iterator[Evaluation]:
+        yield evaluation()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_evaluations(bundle / "evaluations" / "x.parquet", RUN, "acme", rows())
+    assert list((bundle / "evaluations").iterdir()) == []
+
+
+def test_a_number_that_no_column_holds(bundle: Path) -> None:
+    with pytest.raises(EvidenceError, match=r"Cannot write .*x\.parquet"):
+        write_coverage(
+            bundle / "coverage" / "x.parquet", RUN, [Coverage("1", "x", "p", Status.EVALUATED, population=2**63)]
+        )
+    assert list((bundle / "coverage").iterdir()) == []
+
+
+@pytest.mark.parametrize("spoil", ["SELECT 1 AS run_id", "SELECT * REPLACE ('fine' AS verdict) FROM part", "torn"])
+def test_a_part_that_is_not_ours(bundle: Path, spoil: str) -> None:
+    path = written(bundle, evaluation())
+    if spoil == "torn":
+        path.write_bytes(path.read_bytes()[:-10])
+    else:
+        with duckdb.connect() as connection:
+            connection.execute(f"CREATE TABLE part AS FROM read_parquet('{path}')")
+            connection.execute(f"COPY ({spoil}) TO '{path}' (FORMAT parquet)")
+    with pytest.raises(EvidenceError, match=f"Cannot read {path}") as caught:
+        list(read_evaluations(bundle))
+    assert "verify" in caught.value.hint
+
+
+def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(EvidenceError, match="evaluations: No such file"):
+        list(read_evaluations(tmp_path))
+    with pytest.raises(EvidenceError, match="coverage: No such file"):
+        read_coverage(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT * FROM read_text('/etc/hostname')", "INSTALL httpfs", "LOAD httpfs", "SET enable_external_access = true"],
+)
+def test_duckdb_stays_in_its_folder(tmp_path: Path, statement: str) -> None:
+    with parquet._connect(tmp_path) as connection, pytest.raises(duckdb.Error):
+        connection.execute(statement)
