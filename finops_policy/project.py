@@ -89,8 +89,8 @@ def select_policies(compiled: CompiledSet, globs: tuple[str, ...]) -> frozenset[
             if fnmatchcase(policy.name, glob) or fnmatchcase(policy.qualified_name, glob)
         }
         if not found:
-            raise UsageError(
-                f"No policy matches {glob!r}.", hint=did_you_mean(glob, (policy.name for policy in policies))
-            )
+            known = {form for each in policies for form in (each.name, each.qualified_name, f"{each.pack}/*")}
+            hint = did_you_mean(glob, known) or "Run with --dry-run to see the policies."
+            raise UsageError(f"No policy matches {glob!r}.", hint=hint)
         chosen |= found
     return frozenset(chosen)

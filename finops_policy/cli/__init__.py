@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from finops_policy import __version__
 from finops_policy.errors import ExitCode, FinopsPolicyError
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 COMMANDS = ("run", "report", "verify", "runs", "compile", "explain", "test", "sandbox", "completion")
 """In the order of ``--help``; each lives in the module ``<name>_command``, as ``command``."""
@@ -52,31 +57,47 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and answers with its exit code; every known error is a clear line on stderr."""
-    verbose = "-vv" in (sys.argv[1:] if arguments is None else arguments)
     try:
         result: Any = cli.main(args=arguments, prog_name="finops-policy", standalone_mode=False)
     except FinopsPolicyError as error:
-        if verbose:
-            raise
-        _tell(error)
-        return int(error.exit_code)
+        return _tell(error, arguments)
+    except OSError as error:
+        hint = "Check the disk, the permissions and where the output goes; -vv shows where it happened."
+        return _tell(FinopsPolicyError(f"The operating system refused: {error}", hint=hint), arguments)
     except click.ClickException as error:
         error.show()
         return int(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
         print("Interrupted. Nothing was sealed.", file=sys.stderr)  # noqa: T201
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return int(ExitCode.ERROR)
     return int(result) if isinstance(result, int) else int(ExitCode.CLEAN)
 
 
-def _tell(error: FinopsPolicyError) -> None:
+def _tell(error: FinopsPolicyError, arguments: list[str] | None) -> int:
+    """Called while the error is being handled: -vv shows how it came about."""
+    import traceback
+
     from finops_policy.cli.console import tell_error
 
+    if "-vv" in (sys.argv[1:] if arguments is None else arguments):
+        traceback.print_exc()
     tell_error(error)
+    return int(error.exit_code)
+
+
+def _tell_bug(_kind: type[BaseException], error: BaseException, _traceback: TracebackType | None) -> None:
+    print(f"Bug in finops-policy: {error!r}. Run it again with -vv, and report what it says.", file=sys.stderr)  # noqa: T201
 
 
 def entry_point() -> None:
-    sys.exit(main())
+    """The command line as a process. SIGTERM ends it as Ctrl-C does: with its workers and its sandbox."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if "-vv" not in sys.argv:
+        sys.excepthook = _tell_bug
+    code = main()
+    try:
+        print(end="", flush=True)  # noqa: T201
+    except OSError:  # said already; without this, Python would try once more and complain again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = code or int(ExitCode.ERROR)
+    sys.exit(code)

@@ -18,6 +18,7 @@ from finops_policy.errors import ExitCode
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit with 3 when the folder is not what would be written.")
 @options.workspace
+@options.verbose
 def command(customer: str, profile: str | None, output: Path | None, check: bool, workspace: Path) -> int:
     """Compile a customer's packs to plain Cloud Custodian policies: policies.yaml, one file for each account with
     parameters of its own, and finops-policy.lock with every version and digest. `custodian run` accepts them.
@@ -40,7 +41,7 @@ def command(customer: str, profile: str | None, output: Path | None, check: bool
     changed = [
         name for name, data in files.items() if not (folder / name).is_file() or (folder / name).read_bytes() != data
     ]
-    stale = sorted(str(path.relative_to(folder)) for path in folder.glob("accounts/*.yaml"))
+    stale = sorted(str(path.relative_to(folder)) for path in folder.glob(f"accounts/{'[0-9]' * 12}.yaml"))
     stale = [name for name in stale if name not in files]
     if check:
         for name in [*changed, *stale]:

@@ -16,6 +16,7 @@ from finops_policy.errors import ExitCode
 @options.profile
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the answer.")
 @options.workspace
+@options.verbose
 def command(customer: str, profile: str | None, form: str, workspace: Path) -> int:
     """Show every parameter's value, the layer that set it (pack, profile, customer, account) and the place it stands.
 

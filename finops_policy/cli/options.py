@@ -30,7 +30,7 @@ def _complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list
 def workspace(command: Command) -> Command:
     return click.option(
         "--workspace",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
         default=Path(),
         envvar="FINOPS_POLICY_WORKSPACE",
         help="Folder with customers/ and own packs/, profiles/, frameworks/; the built-in ones serve beside them. "
@@ -75,9 +75,14 @@ def fail_on(command: Command) -> Command:
     )(command)
 
 
-def verbosity(command: Command) -> Command:
-    command = click.option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")(command)
+def quiet(command: Command) -> Command:
     return click.option("-q", "--quiet", is_flag=True, help="Only data and errors.")(command)
+
+
+def verbose(command: Command) -> Command:
+    """Every command knows it, and none reads it: ``main`` looks for -vv, since errors end there."""
+    shown = "-vv shows how an error came about."
+    return click.option("-v", "--verbose", count=True, expose_value=False, help=shown)(command)
 
 
 def store_of(workspace_folder: Path, chosen: Path | None) -> Path:

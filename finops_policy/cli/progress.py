@@ -12,6 +12,8 @@ from finops_policy.model import Coverage, Status, Target
 
 
 class Silent:
+    def said(self, text: str) -> None: ...
+
     def started(self, targets: int, cells: int) -> None: ...
 
     def finished(self, target: Target, cells: Sequence[Coverage]) -> None: ...
@@ -22,6 +24,9 @@ class Lines:
 
     def __init__(self) -> None:
         self._done = self._targets = 0
+
+    def said(self, text: str) -> None:
+        stderr().print(text, soft_wrap=True)
 
     def started(self, targets: int, cells: int) -> None:
         self._targets = targets
@@ -39,6 +44,9 @@ class Bars:
         self._display = display
         self._targets = display.add_task("Targets", total=None)
         self._checks = display.add_task("Checks", total=None)
+
+    def said(self, text: str) -> None:
+        self._display.console.print(text, soft_wrap=True)
 
     def started(self, targets: int, cells: int) -> None:
         self._display.update(self._targets, total=targets)

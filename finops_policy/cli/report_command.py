@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from finops_policy.cli import options
-from finops_policy.errors import ExitCode, UsageError
+from finops_policy.errors import EvidenceError, ExitCode, UsageError
 
 
 @click.command("report")
@@ -18,7 +18,8 @@ from finops_policy.errors import ExitCode, UsageError
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder. Default: build/reports/.")
 @options.store
 @options.workspace
-@options.verbosity
+@options.quiet
+@options.verbose
 def command(
     customer: str,
     run_id: str,
@@ -28,7 +29,6 @@ def command(
     store: Path | None,
     workspace: Path,
     quiet: bool,
-    verbose: int,
 ) -> int:
     """Write the report of a sealed run, and print the paths of the files written.
 
@@ -49,17 +49,19 @@ def command(
     from finops_policy.formats.bundle import read_bundle
     from finops_policy.formats.data import report_data
 
-    names = [name.strip() for name in forms.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in forms.split(",")))
     for name in names:
         if name not in FORMATS:
             raise UsageError(f"There is no report format {name!r}.", hint=did_you_mean(name, FORMATS))
     folder = LocalStore(options.store_of(workspace, store)).find(customer, run_id)
+    _refuse_damaged(folder)
     source = read_bundle(folder, ())
     catalog = Catalog(workspace)
     chosen = frameworks or tuple(each["name"] for each in source.record["frameworks"])
-    loaded = tuple(catalog.framework(name) for name in chosen)
-    for note in _changed(source.record["frameworks"], {each.name: each.digest for each in loaded}):
-        stderr().print(note, soft_wrap=True)
+    loaded = tuple(catalog.framework(name) for name in dict.fromkeys(chosen))
+    if not quiet:
+        for note in _changed(source.record["frameworks"], {each.name: each.digest for each in loaded}):
+            stderr().print(note, soft_wrap=True)
     data = report_data(source.with_frameworks(loaded), dt.datetime.now(dt.UTC))
     target = output or workspace / "build" / "reports" / customer / source.record["run_id"]
     make_folders(target)
@@ -69,6 +71,23 @@ def command(
         write_atomic(target / FORMATS[name].file_name, buffer.getvalue())
         stdout().print(str(target / FORMATS[name].file_name), soft_wrap=True)
     return ExitCode.CLEAN
+
+
+def _refuse_damaged(folder: Path) -> None:
+    """A part that is gone or was changed would make a report that looks whole. ``verify`` checks signatures too."""
+    from finops_policy.evidence.layout import RUN_RECORD, measure
+    from finops_policy.evidence.store import read_run
+
+    name = RUN_RECORD
+    try:
+        for name, recorded in read_run(folder).data["files"].items():
+            if measure(folder / name) != recorded:
+                raise ValueError
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise EvidenceError(
+            f"{folder / name} is not as it was sealed, so no report is made from it.",
+            hint=f"`finops-policy verify {folder}` names everything that has changed.",
+        ) from error
 
 
 def _changed(locked: list[dict[str, str]], current: dict[str, str]) -> list[str]:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the summary.")
 @options.store
 @options.workspace
-@options.verbosity
+@options.quiet
+@options.verbose
 def command(
     customer: str,
     profile: str | None,
@@ -49,7 +50,6 @@ def command(
     store: Path | None,
     workspace: Path,
     quiet: bool,
-    verbose: int,
 ) -> int:
     """Judge every account x region of a customer against its profile's policies. Nothing in AWS is ever changed.
 

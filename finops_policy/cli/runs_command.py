@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
 from finops_policy.cli import options
-from finops_policy.errors import ExitCode
+from finops_policy.errors import EvidenceError, ExitCode, UsageError, did_you_mean
 
 
 @click.group("runs")
@@ -21,6 +23,7 @@ def command() -> None:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the list.")
 @options.store
 @options.workspace
+@options.verbose
 def list_runs(customer: str, form: str, store: Path | None, workspace: Path) -> int:
     """List a customer's runs, oldest first; a run that was not sealed is incomplete.
 
@@ -28,28 +31,45 @@ def list_runs(customer: str, form: str, store: Path | None, workspace: Path) -> 
     Example:
       finops-policy runs list --customer acme
     """
-    from finops_policy.cli.console import stdout
-    from finops_policy.evidence.store import LocalStore, read_run
+    from finops_policy.catalog import Catalog
+    from finops_policy.cli.console import stderr, stdout
+    from finops_policy.evidence.store import LocalStore
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for run in LocalStore(options.store_of(workspace, store)).runs(customer):
         row = {"run_id": run.run_id, "sealed": run.sealed, "folder": str(run.folder)}
-        if run.sealed:
-            counts = read_run(run.folder).data["counts"]
-            row |= {name: counts[name] for name in ("population", "noncompliant", "unknown")}
-            row["failed"] = counts["cells"]["failed"]
-        rows.append(row)
+        rows.append(row | (_counts(run.folder) if run.sealed else {}))
+    if not rows:
+        known = Catalog(workspace).customers()
+        if customer not in known:
+            raise UsageError(
+                f"There is no customer {customer!r}, and no run of it.", hint=did_you_mean(customer, known)
+            )
+        stderr().print(f"There is no run of {customer} yet.")
     if form == "json":
         stdout().out(json.dumps(rows, indent=2), highlight=False)
         return ExitCode.CLEAN
     for row in rows:
-        told = (
-            f"{row['population']} judged, {row['noncompliant']} noncompliant, {row['unknown']} unknown, "
-            f"{row['failed']} checks failed"
-            if row["sealed"]
-            else "INCOMPLETE: never sealed"
-        )
-        stdout().print(f"{row['run_id']}  {told}", soft_wrap=True)
-    if not rows:
-        stdout().print(f"There is no run of {customer} yet.")
+        stdout().print(f"{row['run_id']}  {_told(row)}", soft_wrap=True)
     return ExitCode.CLEAN
+
+
+def _counts(folder: Path) -> dict[str, Any]:
+    """What the record counts. One that cannot be read must not hide the other runs: then there are no counts."""
+    from finops_policy.evidence.store import read_run
+
+    try:
+        counts = read_run(folder).data["counts"]
+        told = {name: counts[name] for name in ("population", "noncompliant", "unknown")}
+        return {**told, "failed": counts["cells"]["failed"]}
+    except (EvidenceError, LookupError, TypeError):
+        return {}
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    if not row["sealed"]:
+        return "INCOMPLETE: never sealed"
+    if "population" not in row:
+        return "DAMAGED: its record cannot be read; see `finops-policy verify`"
+    counts = f"{row['population']} judged, {row['noncompliant']} noncompliant, {row['unknown']} unknown"
+    return f"{counts}, {row['failed']} checks failed"

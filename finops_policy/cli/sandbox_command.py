@@ -27,6 +27,7 @@ def command() -> None:
 
 @command.command("start")
 @options.workspace
+@options.verbose
 def start(workspace: Path) -> int:
     """Start the sandbox, and say how other AWS tools reach it."""
     from finops_policy.cli.console import stderr, stdout
@@ -41,6 +42,7 @@ def start(workspace: Path) -> int:
 
 @command.command("status")
 @options.workspace
+@options.verbose
 def status(workspace: Path) -> int:
     """Say whether the sandbox runs, and where; exit with 1 when it does not."""
     from finops_policy.cli.console import stdout
@@ -56,6 +58,7 @@ def status(workspace: Path) -> int:
 
 @command.command("stop")
 @options.workspace
+@options.verbose
 def stop(workspace: Path) -> int:
     """Stop the sandbox; everything in it is gone."""
     from finops_policy.cli.console import stdout

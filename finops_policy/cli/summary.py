@@ -108,14 +108,14 @@ def _money_cell(policy: Mapping[str, Any]) -> str:
     if not policy["priced"]:
         return "-"
     if policy["monthly_savings"] is None:
-        return "unknown"
+        return grouped(None)
     more = policy["unpriced_findings"] or policy["unknown"]
     return grouped(policy["monthly_savings"]) + (" +?" if more else "")
 
 
-def grouped(amount: str) -> str:
-    """``1234.50`` as ``1,234.50``."""
-    return f"{Decimal(amount):,.2f}"
+def grouped(amount: str | None) -> str:
+    """``1234.50`` as ``1,234.50``; ``None`` is unknown, and said so."""
+    return "unknown" if amount is None else f"{Decimal(amount):,}"
 
 
 def coverage_line(coverage: Mapping[str, Any], gaps: Sequence[Mapping[str, Any]]) -> Text:
@@ -136,7 +136,10 @@ def totals_line(totals: Mapping[str, int]) -> str:
 
 
 def money_line(money: Mapping[str, Any]) -> str:
-    text = f"Savings found: {grouped(money['monthly_savings'])} {money['currency']} a month at list prices"
+    if money["monthly_savings"] is None:
+        text = "Savings found: unknown"
+    else:
+        text = f"Savings found: {grouped(money['monthly_savings'])} {money['currency']} a month at list prices"
     notes = []
     if money["unpriced_findings"]:
         notes.append(f"{money['unpriced_findings']} findings could not be priced")

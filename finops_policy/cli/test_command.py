@@ -14,6 +14,7 @@ from finops_policy.errors import ExitCode, FinopsPolicyError, InvalidFilesError
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
 @options.workspace
 @click.option("-q", "--quiet", is_flag=True, help="Only failures.")
+@options.verbose
 def command(paths: tuple[Path, ...], workspace: Path, quiet: bool) -> int:
     """Run fixtures through Cloud Custodian's real filters, without AWS. Default: tests/policies in the workspace.
 

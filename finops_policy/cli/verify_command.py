@@ -18,6 +18,7 @@ from finops_policy.errors import EvidenceError, ExitCode, UsageError
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the answer.")
 @options.store
 @options.workspace
+@options.verbose
 def command(
     place: Path | None, customer: str | None, key: Path | None, form: str, store: Path | None, workspace: Path
 ) -> int:
@@ -76,5 +77,6 @@ def command(
     if found.ok:
         console.print(Text(f"Verified: {told} are as they were sealed.", "green"))
         return ExitCode.CLEAN
-    console.print(Text(f"NOT VERIFIED: {len(found.problems)} problems in {told}.", "bold red"))
+    count = len(found.problems)
+    console.print(Text(f"NOT VERIFIED: {count} problem{'' if count == 1 else 's'} in {told}.", "bold red"))
     return ExitCode.ERROR

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +40,8 @@ ROLES_AT_ONCE = 16
 
 class Progress(Protocol):
     """Hears of a run's progress; called in the parent only."""
+
+    def said(self, text: str) -> None: ...
 
     def started(self, targets: int, cells: int) -> None: ...
 
@@ -84,9 +90,10 @@ def run_targets(
             progress.finished(target, cells[target])
         else:
             tasks.append(_task(plan, target, entered.credentials))
-    for target, found in _evaluate(plan, tasks, workers, environment, sandboxed):
-        cells[target] = found
-        progress.finished(target, found)
+    with closing(_evaluate(plan, tasks, workers, environment, sandboxed)) as judged:
+        for target, found in judged:
+            cells[target] = found
+            progress.finished(target, found)
     return [cell for target in plan.targets for cell in cells[target]]
 
 
@@ -168,7 +175,7 @@ def _failed(plan: Plan, target: Target, failure: aws.Failure) -> tuple[Coverage,
 
 def _evaluate(
     plan: Plan, tasks: Sequence[TargetTask], workers: int, environment: Mapping[str, str], sandboxed: bool
-) -> Iterable[tuple[Target, tuple[Coverage, ...]]]:
+) -> Generator[tuple[Target, tuple[Coverage, ...]], None, None]:
     if workers == 1 or len(tasks) == 1:
         for task in tasks:
             yield task.target, evaluate_target(task)
@@ -177,30 +184,64 @@ def _evaluate(
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["finops_policy.engine.preload"])
+    _start_fork_server()
     pool = ProcessPoolExecutor(
         min(workers, len(tasks)), mp_context=context, initializer=prepare, initargs=(dict(environment), sandboxed)
     )
+    lost: list[Target] = []
     try:
-        futures: dict[Future[tuple[Coverage, ...]], Target] = {
-            pool.submit(evaluate_target, task): task.target for task in tasks
-        }
+        with _held(signal.SIGINT, signal.SIGTERM):
+            futures: dict[Future[tuple[Coverage, ...]], Target] = {
+                pool.submit(evaluate_target, task): task.target for task in tasks
+            }
         for future in as_completed(futures):
-            target = futures[future]
             try:
-                yield target, future.result()
+                found = future.result()
             except BrokenProcessPool:
-                failure = aws.Failure(
-                    FailureKind.BUG,
-                    "the worker process died (killed, or out of memory)",
-                    "Run again with fewer --workers.",
-                )
-                yield target, _failed(plan, target, failure)
+                lost.append(futures[future])
+            else:
+                yield futures[future], found
     except BaseException:
         for process in multiprocessing.active_children():
             process.terminate()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+    failure = aws.Failure(
+        FailureKind.BUG, "a worker process died (killed, or out of memory)", "Run again with fewer --workers."
+    )
+    for target in lost:  # only now: a worker on its way out may still have been writing the same parts
+        yield target, _failed(plan, target, failure)
+
+
+def _start_fork_server() -> None:
+    """Starts it deaf to Ctrl-C, which a terminal sends to the whole group: the parent alone acts on it.
+
+    Workers inherit that. Ignoring the signal in :func:`prepare` would come too late for the imports before it.
+    """
+    resource_tracker.ensure_running()  # the fork server would start it, and that unblocks the signal again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _held(*signals: signal.Signals) -> Iterator[None]:
+    """Holds signals back. A worker whose making was interrupted would belong to nobody, and the pool wait for ever."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread hears of signals
+        yield
+        return
+    came: list[int] = []
+    before = {each: signal.signal(each, lambda number, _frame: came.append(number)) for each in signals}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def default_workers() -> int:

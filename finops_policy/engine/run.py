@@ -17,6 +17,7 @@ from finops_policy.engine.fanout import Plan, Progress, run_targets
 from finops_policy.errors import InvalidFilesError
 from finops_policy.evidence.bundle import BundleWriter
 from finops_policy.evidence.canonical import encode
+from finops_policy.evidence.chain import read_head
 from finops_policy.evidence.layout import new_run_id
 from finops_policy.evidence.signing import SigningKey
 from finops_policy.evidence.store import LocalStore
@@ -72,6 +73,8 @@ def execute(
     targets = select_targets(project.customer, selection.accounts, selection.regions)
     policy_names = select_policies(project.compiled, selection.policies)
     caller = aws.caller(targets[0].region)
+    progress.said(f"Caller: {caller.arn}")
+    read_head(store.customer_folder(project.customer.name), key.public)  # a chain we cannot continue, before the work
     started = dt.datetime.now(dt.UTC)
     run_id = new_run_id(started)
     bundle = store.create(project.customer.name, run_id)
@@ -125,6 +128,9 @@ class _Recorded:
     def __init__(self, progress: Progress, bundle: BundleWriter) -> None:
         self._progress = progress
         self._bundle = bundle
+
+    def said(self, text: str) -> None:
+        self._progress.said(text)
 
     def started(self, targets: int, cells: int) -> None:
         self._progress.started(targets, cells)

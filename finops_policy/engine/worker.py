@@ -7,8 +7,10 @@ goes wrong inside reaches other targets: each policy ends as one coverage cell, 
 from __future__ import annotations
 
 import datetime as dt
+import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -46,11 +48,20 @@ def prepare(environment: Mapping[str, str], sandboxed: bool) -> None:
     """Makes a fresh worker process ready: its environment, its ears (Ctrl-C is the parent's), and the egress guard."""
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     library.quiet()
     if sandboxed:
         from finops_policy.sandbox.egress import forbid_egress
 
         forbid_egress()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def evaluate_target(task: TargetTask) -> tuple[Coverage, ...]:

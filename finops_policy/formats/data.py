@@ -85,8 +85,11 @@ def not_checked(cells: Iterable[Coverage]) -> list[Coverage]:
 
 
 def amount(value: Decimal | None) -> str | None:
-    """A decimal string in cents; ``None`` stays ``None``: unknown."""
-    return None if value is None else str(value.quantize(CENT, ROUND_HALF_UP))
+    """A decimal string in cents, in full where cents would make it zero; ``None`` stays ``None``: unknown."""
+    if value is None:
+        return None
+    rounded = value.quantize(CENT, ROUND_HALF_UP)
+    return str(value if value and not rounded else rounded)
 
 
 def _time(value: dt.datetime) -> str:
@@ -147,7 +150,7 @@ def _money(savings: Savings, source: ReportInput, names: Mapping[str, str]) -> d
     counted = [each.money for each in savings.counted if each.money]
     return {
         "currency": min(currencies, default="USD"),
-        "monthly_savings": amount(savings.total),
+        "monthly_savings": amount(_known(savings, any(cell.status is Status.EVALUATED for cell in source.cells))),
         "priced_findings": len(savings.counted),
         "unpriced_findings": sum(savings.unpriced.values()),
         "unpriced_reasons": [
@@ -164,6 +167,11 @@ def _money(savings: Savings, source: ReportInput, names: Mapping[str, str]) -> d
             for each, value in _largest_first(by_account)
         ],
     }
+
+
+def _known(savings: Savings, checked: bool) -> Decimal | None:
+    """The total, unless nothing could be checked or no finding could be priced: that is unknown, not zero."""
+    return savings.total if savings.counted or (checked and not savings.unpriced) else None
 
 
 def _largest_first(amounts: Mapping[str, Decimal]) -> list[tuple[str, Decimal]]:
@@ -203,9 +211,7 @@ def _coverage(source: ReportInput, names: Mapping[str, str]) -> dict[str, Any]:
 
 def _policy(policy: CompiledPolicy, tally: Tally, source: ReportInput) -> dict[str, Any]:
     savings = add_up(each for each in source.evaluations if each.policy == policy.name)
-    unpriced = sum(savings.unpriced.values())
     priced = bool(policy.savings_method)
-    known = priced and (bool(savings.counted) or not unpriced)
     return {
         "name": policy.name,
         "pack": policy.pack,
@@ -215,8 +221,8 @@ def _policy(policy: CompiledPolicy, tally: Tally, source: ReportInput) -> dict[s
         "severity": policy.severity.value,
         "resource_type": policy.resource,
         **_tally(tally),
-        "monthly_savings": amount(savings.total) if known else None,
-        "unpriced_findings": unpriced,
+        "monthly_savings": amount(_known(savings, tally.unchecked < tally.cells)) if priced else None,
+        "unpriced_findings": sum(savings.unpriced.values()),
         "priced": priced,
         "failed_targets": tally.unchecked,
     }

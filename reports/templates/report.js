@@ -15,6 +15,7 @@
   };
   const isolated = (value, className = "") => make("bdi", { class: className }, value);
   const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+  const read = (fact) => (fact.value === null ? (fact.key ? "absent" : "–") : shown(fact.value));
   const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
   /* The table of findings. */
@@ -71,7 +72,7 @@
     for (const fact of row.facts) {
       body.append(make("tr", {},
         make("td", {}, isolated(fact.filter)), make("td", {}, isolated(fact.key, "code")),
-        make("td", {}, isolated(shown(fact.value), "code")), make("td", {}, isolated(shown(fact.op))),
+        make("td", {}, isolated(read(fact), "code")), make("td", {}, isolated(fact.op || "filter matches")),
         make("td", {}, isolated(shown(fact.expected), "code")), make("td", {}, fact.matched ? "yes" : "no")));
     }
     const head = make("tr", {}, ...["Filter", "Key", "Value", "Test", "Expected", "Matched"].map((name) => make("th", { scope: "col" }, name)));
@@ -84,7 +85,8 @@
   const detail = (row, id) => {
     const box = make("td", { role: "cell", colspan: "6" });
     const policy = policies[row.policy];
-    box.append(make("p", {}, isolated(row.reason)), make("p", { class: "soft" }, isolated(`${policy.title}. ${policy.rationale}`)));
+    if (row.reason) box.append(make("p", {}, isolated(row.reason)));
+    box.append(make("p", { class: "soft" }, isolated(`${policy.title}. ${policy.rationale}`)));
     const about = [["ARN", row.arn || "none"], ["Resource type", row.resource_type], ["Account", `${row.account_name} ${row.account_id}`],
       ["Region", row.region], ["Pack", row.pack], ["Savings a month", `${row.savings}: ${row.note}`]];
     if (row.waiver_id) about.push(["Waiver", row.waiver_id]);
@@ -95,9 +97,9 @@
   };
 
   const paperDetail = (row) => {
-    const read = row.facts.map((fact) => `${fact.key} = ${shown(fact.value)} (${shown(fact.op)} ${shown(fact.expected)})`);
+    const values = row.facts.map((fact) => (fact.key ? `${fact.key} = ${read(fact)} (${fact.op} ${shown(fact.expected)})` : fact.filter));
     return make("tr", { class: "detail", role: "row" }, make("td", { role: "cell", colspan: "6" },
-      make("p", {}, isolated(row.arn || row.resource_id, "code")), make("p", { class: "soft" }, isolated([row.reason, ...read].join("; ")))));
+      make("p", {}, isolated(row.arn || row.resource_id, "code")), make("p", { class: "soft" }, isolated([row.reason, ...values].filter(Boolean).join("; ")))));
   };
 
   const toggle = (row, line, opener) => {

@@ -106,6 +106,8 @@ class Watcher:
         self.announced = (0, 0)
         self.cells = 0
 
+    def said(self, text: str) -> None: ...
+
     def started(self, targets: int, cells: int) -> None:
         self.announced = (targets, cells)
 

@@ -6,11 +6,9 @@ import base64
 import hashlib
 import io
 import json
-import os
 import re
 import time
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +17,8 @@ from finops_policy.formats import FORMATS, html
 from finops_policy.library import library_root
 
 from . import sample
+from .golden import assert_golden
 
-GOLDEN = Path(__file__).parent / "golden"
 VOID = {"meta", "link", "input", "br"}
 
 
@@ -79,11 +77,7 @@ def document(page: str) -> Document:
 
 
 def test_says_what_it_said_before(document: Document) -> None:
-    golden = GOLDEN / "report.txt"
-    lines = "\n".join(document.words) + "\n"
-    if os.environ.get("FINOPS_POLICY_UPDATE_GOLDEN"):
-        golden.write_text(lines, encoding="utf-8")
-    assert lines == golden.read_text(encoding="utf-8"), "run with FINOPS_POLICY_UPDATE_GOLDEN=1 and review the diff"
+    assert_golden("report.txt", ("\n".join(document.words) + "\n").encode())
 
 
 def test_same_data_give_the_same_bytes(page: str) -> None:
@@ -178,11 +172,26 @@ def test_a_run_without_policies_renders() -> None:
     assert "No resource was judged." in text
 
 
+def test_nothing_checked_is_no_saving_of_zero() -> None:
+    data = sample.empty()
+    for cell in data["coverage"]["grid"]:
+        cell.update(dict.fromkeys(data["totals"], 0), status="failed", failure_kind="credentials")
+    data["coverage"].update(evaluated=0, failed=208, complete=False)
+    data["totals"] = dict.fromkeys(data["totals"], 0)
+    for policy in data["policies"]:
+        policy.update(dict.fromkeys(data["totals"], 0), failed_targets=8)
+    text = Document(render(data)).text
+    assert "Incomplete: 208 of" in text
+    assert "USD" not in text
+    assert "Monthly savings unknown" in text
+    assert text.count("not checked ") > 20
+
+
 def test_unknown_money_is_unknown_with_its_reason() -> None:
     data = sample.build()
     data["money"]["monthly_savings"] = None
     document = Document(render(data))
-    assert "What mending them would save is unknown." in document.text
+    assert "What mending the noncompliant ones would save is unknown." in document.text
     assert "6 could not be priced" in document.text
     assert "no price of ec2 in eu-west-1" in document.text
     rows = json.loads(document.raw["script"][0])["findings"]

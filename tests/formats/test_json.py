@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +14,7 @@ from finops_policy.formats import FORMATS
 from finops_policy.library import library_root
 
 from . import sample
-
-GOLDEN = Path(__file__).parent / "golden" / "report.json"
+from .golden import assert_golden
 
 
 def render(data: dict[str, Any]) -> bytes:
@@ -39,10 +36,7 @@ def test_registry_names_each_format_once() -> None:
 
 
 def test_is_what_it_was_before() -> None:
-    rendered = render(sample.build())
-    if os.environ.get("FINOPS_POLICY_UPDATE_GOLDEN"):
-        GOLDEN.write_bytes(rendered)
-    assert rendered == GOLDEN.read_bytes(), "run with FINOPS_POLICY_UPDATE_GOLDEN=1 and review the diff"
+    assert_golden("report.json", render(sample.build()))
 
 
 @pytest.mark.parametrize("build", [sample.build, sample.empty, sample.hostile], ids=["sample", "empty", "hostile"])

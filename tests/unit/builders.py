@@ -108,7 +108,9 @@ def profile(
         name="hospital",
         version="2.1.0",
         title="Hospitals",
-        packs=tuple(PackChoice(name, versions, Posture.NOTIFY, Mark(f"choice-{name}", 4, 4)) for name, versions in packs.items()),
+        packs=tuple(
+            PackChoice(name, versions, Posture.NOTIFY, Mark(f"choice-{name}", 4, 4)) for name, versions in packs.items()
+        ),
         settings=values or {},
         frameworks=frameworks,
         framework_marks={name: Mark(f"framework-choice-{name}", 6, 6) for name in frameworks},
@@ -120,7 +122,9 @@ def profile(
     )
 
 
-def account(account_id: str = PROD, *, values: Settings | None = None, regions: Sequence[str] = ("us-east-1",)) -> Account:
+def account(
+    account_id: str = PROD, *, values: Settings | None = None, regions: Sequence[str] = ("us-east-1",)
+) -> Account:
     return Account(account_id, f"name-{account_id}", tuple(regions), values or {}, Mark(f"account-{account_id}", 7, 7))
 
 

@@ -338,9 +338,26 @@ def test_content_changes_a_digest(tmp_path: Path, kind: str, changed: str, befor
 
 def test_a_digest_tells_types_and_order_of_items_apart_but_not_order_of_keys() -> None:
     assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
-    values: list[object] = [1, "1", True, "true", None, "", [], {}, [1, 2], [2, 1], {"a": 1}, {"a": "1"}, "é", "e\u0301"]
+    values: list[object] = [
+        1,
+        "1",
+        True,
+        "true",
+        None,
+        "",
+        [],
+        {},
+        [1, 2],
+        [2, 1],
+        {"a": 1},
+        {"a": "1"},
+        "é",
+        "e\u0301",
+    ]
     assert len({digest(value) for value in values}) == len(values)
-    assert digest({"a": "é"}) == "b3a092a6af48807fa9482b2ee140105575daa26d5b24b3c0e60a7e2dee6683b1", "recorded in evidence: it may never change"
+    assert digest({"a": "é"}) == "b3a092a6af48807fa9482b2ee140105575daa26d5b24b3c0e60a7e2dee6683b1", (
+        "recorded in evidence: it may never change"
+    )
 
 
 # --- Broken files -----------------------------------------------------------------------------------------------------
@@ -348,7 +365,13 @@ def test_a_digest_tells_types_and_order_of_items_apart_but_not_order_of_keys() -
 
 @pytest.mark.parametrize(
     ("kind", "changed"),
-    [("pack", "pack"), ("pack", "policy"), ("profile", "profile"), ("framework", "framework"), ("customer", "customer")],
+    [
+        ("pack", "pack"),
+        ("pack", "policy"),
+        ("profile", "profile"),
+        ("framework", "framework"),
+        ("customer", "customer"),
+    ],
 )
 def test_broken_yaml_says_where(tmp_path: Path, kind: str, changed: str) -> None:
     catalog = Catalog(write_workspace(tmp_path, **{changed: 'kind: Pack\nname: "never closed\n'}))
@@ -361,7 +384,7 @@ def test_broken_yaml_says_where(tmp_path: Path, kind: str, changed: str) -> None
 def test_a_broken_price_book_is_an_error_and_not_the_built_in_one(tmp_path: Path) -> None:
     catalog = Catalog(write_workspace(tmp_path, prices=PRICES.replace('"0.107"', "0.107")))
     (problem,) = problems(catalog, Catalog.prices)
-    assert problem.mark == Mark("pricebook.yaml", 7, 86)
+    assert problem.mark == Mark("pricebook.yaml", 7, 85)
 
 
 @pytest.mark.parametrize(
@@ -392,7 +415,8 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_every_problem_of_a_pack_is_told_at_once(tmp_path: Path) -> None:
     write_workspace(tmp_path, pack=PACK.format(name="own-pack").replace("1.0.0", "1.0"), policy="kind: Policy\n")
     write_files(
-        tmp_path, {"packs/own-pack/a.yaml": "[", "packs/own-pack/b.yaml": POLICY.format(name="c"), "packs/own-pack/x": "["}
+        tmp_path,
+        {"packs/own-pack/a.yaml": "[", "packs/own-pack/b.yaml": POLICY.format(name="c"), "packs/own-pack/x": "["},
     )
     found = problems(Catalog(tmp_path), lambda each: each.pack("own-pack"))
     assert {each.mark.path.removeprefix("packs/own-pack/") for each in found} == {
@@ -404,7 +428,9 @@ def test_every_problem_of_a_pack_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_every_broken_pack_is_told_at_once(tmp_path: Path) -> None:
-    write_files(tmp_path, {"packs/one/pack.yaml": "[", "packs/two/pack.yaml": "{", "packs/idle-resources/pack.yaml": ""})
+    write_files(
+        tmp_path, {"packs/one/pack.yaml": "[", "packs/two/pack.yaml": "{", "packs/idle-resources/pack.yaml": ""}
+    )
     found = problems(Catalog(tmp_path), Catalog.all_packs)
     assert [each.mark.path for each in found] == [
         "packs/idle-resources/pack.yaml",
@@ -425,7 +451,7 @@ def test_an_account_listed_twice_names_both_places(tmp_path: Path) -> None:
 def test_an_account_id_that_yaml_reads_as_a_number_is_refused(tmp_path: Path) -> None:
     text = CUSTOMER.format(name="own-customer").replace('"444455556666"', "044455556666")
     (problem,) = problems(Catalog(write_workspace(tmp_path, customer=text)), lambda each: each.customer("own-customer"))
-    assert (problem.mark.line, problem.hint[:17]) == (8, "Put it in quotes.")
+    assert (problem.mark.line, problem.hint[:17]) == (9, "Put it in quotes.")
 
 
 def test_a_framework_that_contradicts_itself(tmp_path: Path) -> None:
@@ -481,7 +507,11 @@ def test_a_waiver_as_written(workspace: Path) -> None:
     (waiver,), told = Catalog(workspace).waivers("own-customer")
     assert told == []
     assert (waiver.id, waiver.policy, waiver.expires) == ("W-1", "own-policy", dt.date(2026, 12, 31))
-    assert (waiver.requested_by, waiver.approved_by, waiver.ticket) == ("dana@example.com", "ingrid@example.com", "FIN-1")
+    assert (waiver.requested_by, waiver.approved_by, waiver.ticket) == (
+        "dana@example.com",
+        "ingrid@example.com",
+        "FIN-1",
+    )
     assert waiver.mark == Mark("customers/own-customer/waivers.yaml", 4, 5)
 
 

@@ -267,7 +267,10 @@ def test_folders_without_end(estate: Estate) -> None:
         os.close(folder)
         folder = below
     os.close(folder)
-    assert {problem.kind.value for problem in verify(estate.runs[1], estate.key).problems} == {"unreadable"}
+    problems = verify(estate.runs[1], estate.key).problems
+    # Python's rmtree, which pytest cleans up with, would recurse too deep.
+    subprocess.run(["rm", "-rf", str(estate.runs[1] / "compiled" / "d")], check=True)
+    assert {problem.kind.value for problem in problems} == {"unreadable"}
 
 
 # --- The record and its signature -----------------------------------------------------------------------------------
