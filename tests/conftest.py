@@ -36,6 +36,11 @@ def sandbox_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox
 @pytest.fixture
 def in_sandbox(sandbox_server: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """The same, with this process's environment leading to it."""
-    for name, value in sandbox_server.environment().items():
-        monkeypatch.setenv(name, value)
+    environ = dict(os.environ)
+    sandbox_server.apply(environ)
+    for name in [*os.environ, *environ]:
+        if name not in environ:
+            monkeypatch.delenv(name, raising=False)
+        elif os.environ.get(name) != environ[name]:
+            monkeypatch.setenv(name, environ[name])
     return sandbox_server

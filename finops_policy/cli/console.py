@@ -5,9 +5,11 @@ Text from AWS or from files may hold anything; it is printed as text, with contr
 
 from __future__ import annotations
 
+import os
 import sys
 import unicodedata
 from collections.abc import Sequence
+from typing import Literal
 
 from rich.console import Console
 from rich.text import Text
@@ -29,7 +31,8 @@ def stderr() -> Console:
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream and stream.isatty() else WIDTH_WITHOUT_TERMINAL
-    return Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False, soft_wrap=False)
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"  # None: nothing bold either
+    return Console(stderr=stderr, width=width, color_system=colours, highlight=False, emoji=False, markup=False)
 
 
 def plain(value: str) -> str:

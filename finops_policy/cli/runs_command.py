@@ -15,7 +15,12 @@ from finops_policy.errors import EvidenceError, ExitCode, UsageError, did_you_me
 
 @click.group("runs")
 def command() -> None:
-    """Look at the runs in the evidence store."""
+    """Look at the runs in the evidence store.
+
+    \b
+    Example:
+      finops-policy runs list --customer acme
+    """
 
 
 @command.command("list")

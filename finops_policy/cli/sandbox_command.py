@@ -29,7 +29,12 @@ def command() -> None:
 @options.workspace
 @options.verbose
 def start(workspace: Path) -> int:
-    """Start the sandbox, and say how other AWS tools reach it."""
+    """Start the sandbox, and say how other AWS tools reach it.
+
+    \b
+    Example:
+      source <(finops-policy sandbox start)
+    """
     from finops_policy.cli.console import stderr, stdout
     from finops_policy.sandbox import process
 
@@ -44,7 +49,12 @@ def start(workspace: Path) -> int:
 @options.workspace
 @options.verbose
 def status(workspace: Path) -> int:
-    """Say whether the sandbox runs, and where; exit with 1 when it does not."""
+    """Say whether the sandbox runs, and where; exit with 1 when it does not.
+
+    \b
+    Example:
+      finops-policy sandbox status
+    """
     from finops_policy.cli.console import stdout
     from finops_policy.sandbox import process
 
@@ -60,7 +70,12 @@ def status(workspace: Path) -> int:
 @options.workspace
 @options.verbose
 def stop(workspace: Path) -> int:
-    """Stop the sandbox; everything in it is gone."""
+    """Stop the sandbox; everything in it is gone.
+
+    \b
+    Example:
+      finops-policy sandbox stop
+    """
     from finops_policy.cli.console import stdout
     from finops_policy.sandbox import process
 

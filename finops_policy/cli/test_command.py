@@ -39,7 +39,8 @@ def command(paths: tuple[Path, ...], workspace: Path, quiet: bool) -> int:
             mismatches = check(file, catalog)
         except FinopsPolicyError as error:
             failed += 1
-            console.print(Text.assemble(("FAIL  ", "bold red"), f"{file}: {plain(error.message)}"), soft_wrap=True)
+            sentence = f"{file}: {plain(error.message)} {plain(error.hint)}".rstrip()
+            console.print(Text.assemble(("FAIL  ", "bold red"), sentence), soft_wrap=True)
             if isinstance(error, InvalidFilesError):
                 tell_diagnostics(error.diagnostics)
             continue

@@ -68,13 +68,14 @@ def execute(
     progress: Progress,
 ) -> Outcome:
     """Judges, records and seals. Whatever ends it early leaves a run without run.json: visibly incomplete."""
-    quiet()
-    check_with_c7n(project)
     targets = select_targets(project.customer, selection.accounts, selection.regions)
     policy_names = select_policies(project.compiled, selection.policies)
-    caller = aws.caller(targets[0].region)
+    caller = aws.caller(targets[0].region)  # before c7n, whose imports break on an AWS_PROFILE that is not there
+    quiet()
+    check_with_c7n(project)
     progress.said(f"Caller: {caller.arn}")
-    read_head(store.customer_folder(project.customer.name), key.public)  # a chain we cannot continue, before the work
+    if (folder := store.customer_folder(project.customer.name)).is_dir():
+        read_head(folder, key.public)  # a chain that this key cannot continue: better said before the work than after
     started = dt.datetime.now(dt.UTC)
     run_id = new_run_id(started)
     bundle = store.create(project.customer.name, run_id)

@@ -156,7 +156,7 @@ class BundleWriter:
             for name, mode in walk(self.folder):
                 path = self.folder / name
                 if not stat.S_ISREG(mode):
-                    raise EvidenceError(f"{path} is not a plain file", hint="Move it out of the bundle, then resume.")
+                    raise EvidenceError(f"{path} is not a plain file", hint="Find out who put it there; run again.")
                 if name not in {RUN_RECORD, RUN_SEAL}:
                     measures[name] = measure(path)
         except OSError as error:

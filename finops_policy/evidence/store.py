@@ -91,18 +91,16 @@ class LocalStore:
             return self._latest(customer).folder
         found = self._known(customer, run)
         if not found.sealed:
-            raise EvidenceError(
-                f"Run {run} of {customer} is incomplete: it was not sealed, so it is no evidence yet", hint=_resume(run)
-            )
+            message = f"Run {run} of {customer} is incomplete: it was not sealed, so it is no evidence yet"
+            raise EvidenceError(message, hint=_INCOMPLETE)
         return found.folder
 
     def _latest(self, customer: str) -> RunSummary:
         runs = self._some(customer)
         if sealed := [run for run in runs if run.sealed]:
             return sealed[-1]
-        raise EvidenceError(
-            f"{customer} has no sealed run in {self.root}, only {len(runs)} incomplete", hint=_resume(runs[-1].run_id)
-        )
+        message = f"{customer} has no sealed run in {self.root}, only {len(runs)} incomplete"
+        raise EvidenceError(message, hint=_INCOMPLETE)
 
     def _known(self, customer: str, run_id: str) -> RunSummary:
         runs = {run.run_id: run for run in self._some(customer)}
@@ -137,8 +135,7 @@ class LocalStore:
         return folder / layout.relative_run_folder(run_id)
 
 
-def _resume(run_id: str) -> str:
-    return f"If it is not running any more, finish it with `finops-policy run --resume {run_id}`, or start a new run."
+_INCOMPLETE = "Wait for it if it is still running; if it broke off, make a new run."
 
 
 def read_run(folder: Path) -> RunRecord:

@@ -75,9 +75,14 @@ def verify_bundle(folder: Path, key: PublicKey) -> Verification:
 
 
 def verify_chain(customer: Path, key: PublicKey, *, only: Path | None = None) -> Verification:
-    """Verify a customer's chain and the files of its runs; with ``only``, of that one run."""
+    """Verify a customer's chain and the files of its runs; with ``only``, of that one run.
+
+    Raises :class:`EvidenceError` when there is nothing to verify: no run at all is not a chain without a fault.
+    """
     runs = [_check_run(folder, customer, key) for folder in layout.run_folders(customer)]
     head = _read_head(customer, key)
+    if not runs and head.problem and head.problem.kind is ProblemKind.HEAD_MISSING:
+        raise EvidenceError(f"There is no run in {customer}", hint="Check the path; if runs were there, find out why.")
     problems = [*_check_head(customer, head, runs), *_check_chain(customer, runs, head.proven)]
     missing = {problem.where for problem in problems if problem.kind is ProblemKind.RUN_MISSING}
     files, notes = 0, []

@@ -221,7 +221,7 @@ def _policy(policy: CompiledPolicy, tally: Tally, source: ReportInput) -> dict[s
         "severity": policy.severity.value,
         "resource_type": policy.resource,
         **_tally(tally),
-        "monthly_savings": amount(_known(savings, tally.unchecked < tally.cells)) if priced else None,
+        "monthly_savings": amount(_known(savings, tally.unchecked < tally.checks)) if priced else None,
         "unpriced_findings": sum(savings.unpriced.values()),
         "priced": priced,
         "failed_targets": tally.unchecked,

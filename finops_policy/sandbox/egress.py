@@ -46,6 +46,8 @@ class EgressError(SandboxError):
 class _Guard:
     """The hook and its state; the state is the process's, as the hook is."""
 
+    __cantrace__ = True  # coverage and debuggers may look inside
+
     def __init__(self) -> None:
         self.installed = False
         self.permitted = 0

@@ -192,7 +192,7 @@ def _launch(state: Path, *, ephemeral: bool) -> tuple[subprocess.Popen[bytes], S
             stderr=stderr,
             env=_server_environment(),
             cwd="/",
-            
+            start_new_session=True,  # Ctrl-C is for the command, which ends the server when it is done with it
         )
     try:
         return child, Sandbox(_await(child, state, log), child.pid, ephemeral)

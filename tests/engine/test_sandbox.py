@@ -188,7 +188,7 @@ def test_two_sandboxes_are_the_same(seen: Inventory, tmp_path: Path) -> None:
 def test_ids_depend_on_nothing_but_the_resource(seen: Inventory) -> None:
     """Waivers name ARNs: an edit elsewhere in the estate must not change this one."""
     arns = {arn for arn, facts in seen[DEV, "us-east-1", "ec2"] if "ehr-staging" in facts}
-    assert arns == {"arn:aws:ec2:us-east-1:444455556666:instance/i-0"}
+    assert arns == {"arn:aws:ec2:us-east-1:444455556666:instance/i-b6c9ca8c005078eac"}
 
 
 @pytest.mark.parametrize(
@@ -682,6 +682,7 @@ def test_no_orphan_is_left(how: signal.Signals, tmp_path: Path) -> None:
         with sandbox(Path(sys.argv[1])) as running:
             if os.fork() == 0:
                 os.setsid()
+                os.close(1)
                 sys.stdin.read()
                 os._exit(0)
             try:

@@ -252,7 +252,7 @@ def cases(draw: st.DrawFn) -> Case:
 CHECKED = (Status.EVALUATED, Status.NOT_APPLICABLE)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(cases())
 def test_satisfied_is_earned(case: Case) -> None:
     found = judge(case.mappings, case.cells, case.manual).verdict
@@ -265,14 +265,14 @@ def test_satisfied_is_earned(case: Case) -> None:
         assert any(each.waived for each in case.of_mapped()) is (found is ControlVerdict.SATISFIED_WITH_WAIVERS)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(cases())
 def test_not_satisfied_exactly_when_something_is_found(case: Case) -> None:
     found = judge(case.mappings, case.cells, case.manual).verdict
     assert (found is ControlVerdict.NOT_SATISFIED) is any(each.noncompliant for each in case.of_mapped())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(cases())
 def test_the_other_verdicts_mean_what_they_say(case: Case) -> None:
     found, cells = judge(case.mappings, case.cells, case.manual).verdict, case.of_mapped()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from finops_policy.catalog import Catalog
@@ -420,6 +421,7 @@ VALUES = st.recursive(
 )
 
 
+@hypothesis(deadline=None)
 @given(TEXT, st.lists(VALUES.filter(lambda value: "${" not in repr(value)), min_size=1, max_size=3))
 def test_any_policy_comes_back_from_its_yaml(title: str, filters: list[Any]) -> None:
     one = pack("idle", policies=[policy("p", title=title, rationale=title * 90, violation=filters)])

@@ -247,7 +247,7 @@ def test_nothing_can_be_added_or_cut(key: SigningKey) -> None:
         b"[" * 100_000,
         data[:-1],
         data + b"\n",
-        *[json.dumps(envelope, **style).encode() + b"\n" for style in spaced],  # type: ignore[arg-type]
+        *[json.dumps(envelope, **style).encode() + b"\n" for style in spaced],
         json.dumps(envelope | {"more": 1}, sort_keys=True, separators=(",", ":")).encode() + b"\n",
         json.dumps(envelope | {"signatures": []}, sort_keys=True, separators=(",", ":")).encode() + b"\n",
         json.dumps(envelope | {"signatures": [signature | {"keyid": 1}]}, separators=(",", ":")).encode() + b"\n",

@@ -96,10 +96,14 @@ def test_a_mistake_between_files_names_the_lines_of_both(tmp_path: Path) -> None
     with pytest.raises(InvalidFilesError) as caught:
         load(Catalog(write_workspace(tmp_path, framework=framework_text, customer=text)), "own-customer", None)
     assert [str(each).splitlines()[0] for each in caught.value.diagnostics] == [
-        "frameworks/own-rules.yaml:14:9: Control C-1 names a policy 'own-pack/own-polciy' that does not exist. "
-        "[unknown-policy] (see packs/own-pack/pack.yaml:1:1)",
-        "customers/own-customer/customer.yaml:14:9: own-pack.idle_days: must be a whole number: got true "
-        "[parameter-type] (see packs/own-pack/pack.yaml:8:3)",
+        (
+            "frameworks/own-rules.yaml:14:9: Control C-1 names a policy 'own-pack/own-polciy' that does not exist. "
+            "[unknown-policy] (see packs/own-pack/pack.yaml:1:1)"
+        ),
+        (
+            "customers/own-customer/customer.yaml:14:9: own-pack.idle_days: must be a whole number: got true "
+            "[parameter-type] (see packs/own-pack/pack.yaml:8:3)"
+        ),
     ]
 
 

@@ -324,6 +324,7 @@ def rounded(exact: Fraction) -> Decimal:
     return Decimal(int(exact * 10_000 + Fraction(1, 2))).scaleb(-4)
 
 
+@settings(deadline=None)
 @given(AMOUNTS, st.integers(0, 10**7))
 def test_storage_is_exact(amount: Decimal, size: int) -> None:
     book = PriceBook([listed("ebs/gp3", str(amount))])
@@ -331,12 +332,14 @@ def test_storage_is_exact(amount: Decimal, size: int) -> None:
     assert found.cost == found.savings == rounded(Fraction(amount) * size)
 
 
+@settings(deadline=None)
 @given(AMOUNTS, st.integers(0, 2**60))
 def test_logs_are_exact(amount: Decimal, stored: int) -> None:
     found = priced("log_storage", {"storedBytes": stored}, PriceBook([listed("logs/storage", str(amount))]))
     assert found.cost == rounded(Fraction(amount) * Fraction(stored, GIB))
 
 
+@settings(deadline=None)
 @given(AMOUNTS, AMOUNTS, st.booleans())
 def test_a_size_down_is_exact(large: Decimal, small: Decimal, twice: bool) -> None:
     book = PriceBook(
