@@ -2,7 +2,8 @@
 
 A control is ``satisfied`` only if at least one mapping is direct, every mapped policy was evaluated on every target in
 scope, the population was not empty, and nothing was found. Findings outrank gaps: one known violation is enough to
-say ``not-satisfied``, whatever else could not be read.
+say ``not-satisfied``, whatever else could not be read. A finding of a policy that only supports the control is no
+violation of it, but keeps it from being ``satisfied``.
 """
 
 from __future__ import annotations
@@ -100,10 +101,9 @@ def _judge(control: Control, mapped: list[MappedPolicy]) -> tuple[ControlVerdict
             return ControlVerdict.NOT_ASSESSED, "Its policies are not part of this run."
         return ControlVerdict.NOT_ASSESSED, "No policy speaks to it."
 
-    noncompliant = sum(each.tally.noncompliant for each in ran)
-    if noncompliant:
-        names = ", ".join(each.mapping.policy for each in ran if each.tally.noncompliant)
-        return ControlVerdict.NOT_SATISFIED, f"{noncompliant} noncompliant evaluation{_s(noncompliant)} in {names}."
+    against = [each for each in ran if each.tally.noncompliant and each.mapping.strength is not Strength.SUPPORTING]
+    if against:
+        return ControlVerdict.NOT_SATISFIED, f"{_findings(against)}."
 
     unchecked, checks = sum(each.tally.unchecked for each in ran), sum(each.tally.checks for each in ran)
     if unchecked and unchecked == checks:
@@ -111,6 +111,8 @@ def _judge(control: Control, mapped: list[MappedPolicy]) -> tuple[ControlVerdict
     unknown, population = sum(each.tally.unknown for each in ran), sum(each.tally.population for each in ran)
     absent = len(mapped) - len(ran)
     gaps = []
+    if beside := [each for each in ran if each.tally.noncompliant]:
+        gaps.append(f"{_findings(beside)} (supporting evidence)")
     if unchecked:
         gaps.append(f"{unchecked} of {checks} checks could not be made")
     if unknown:
@@ -127,13 +129,18 @@ def _judge(control: Control, mapped: list[MappedPolicy]) -> tuple[ControlVerdict
     waived = sum(each.tally.waived for each in ran)
     if gaps:
         found = f"Nothing but {waived} waived finding{_s(waived)}" if waived else "Nothing"
-        return ControlVerdict.PARTIALLY_ASSESSED, f"{found} was found, but {'; '.join(gaps)}."
+        return ControlVerdict.PARTIALLY_ASSESSED, f"{found} was found{' against it' if beside else ''}, but {'; '.join(gaps)}."
     if waived:
         return (
             ControlVerdict.SATISFIED_WITH_WAIVERS,
             f"{population - waived} of {population} members comply; {waived} finding{_s(waived)} waived.",
         )
     return ControlVerdict.SATISFIED, f"All {population} members comply."
+
+
+def _findings(mapped: list[MappedPolicy]) -> str:
+    count = sum(each.tally.noncompliant for each in mapped)
+    return f"{count} noncompliant evaluation{_s(count)} in {', '.join(each.mapping.policy for each in mapped)}"
 
 
 def _s(number: int) -> str:

@@ -16,7 +16,6 @@ from typing import Any
 from finops_policy.model import Evaluation, Money, Price, Verdict
 
 HOURS_PER_MONTH = Decimal(730)
-GIB = Decimal(1024**3)
 CENT_FRACTION = Decimal("0.0001")
 SIZES = (
     *("nano", "micro", "small", "medium", "large", "xlarge"),
@@ -144,15 +143,20 @@ def _db_instance_hours(resource: Mapping[str, Any], region: str, book: PriceBook
     yield _whole(book.get(_db_key(resource), region), HOURS_PER_MONTH * _db_copies(resource))
 
 
-def _log_storage(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
-    yield _whole(book.get("logs/storage", region), Decimal(_need(resource, "storedBytes")) / GIB)
-
-
 def _provisioned_capacity(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
+    if (resource.get("BillingModeSummary") or {}).get("BillingMode") == "PAY_PER_REQUEST":
+        raise Unpriced("billed per request: only its storage costs, which is not priced")
     for key, attribute in (("dynamodb/rcu", "ReadCapacityUnits"), ("dynamodb/wcu", "WriteCapacityUnits")):
         units = Decimal(_need(resource, "ProvisionedThroughput", attribute))
         yield _whole(book.get(key, region), HOURS_PER_MONTH * units)
 
+
+NOT_COUNTED = {
+    Verdict.COMPLIANT: "nothing to save: compliant",
+    Verdict.WAIVED: "not counted: waived",
+    Verdict.UNKNOWN: "unknown: the resource could not be judged",
+}
+"""Why an evaluation saves nothing, although its resource is priced."""
 
 METHODS: dict[str, Method] = {
     "on_demand_hours": _on_demand_hours,
@@ -164,7 +168,6 @@ METHODS: dict[str, Method] = {
     "nat_gateway_hours": _flat("nat-gateway/hour"),
     "load_balancer_hours": _load_balancer_hours,
     "db_instance_hours": _db_instance_hours,
-    "log_storage": _log_storage,
     "provisioned_capacity": _provisioned_capacity,
 }
 
@@ -186,7 +189,7 @@ def price(method: str, resource: Mapping[str, Any], region: str, book: PriceBook
         source=", ".join(dict.fromkeys(line.price.source for line in lines)),
         as_of=min(line.price.as_of for line in lines),
         verified=all(line.price.verified for line in lines),
-        reason="" if noncompliant else "not a finding",
+        reason=NOT_COUNTED.get(verdict, ""),
     )
 
 

@@ -80,7 +80,7 @@ def execute(
     run_id = new_run_id(started)
     bundle = store.create(project.customer.name, run_id)
     bundle.event("started", caller=caller.arn, targets=len(targets), policies=len(policy_names))
-    for name, data in _compiled_files(project).items():
+    for name, data in _compiled_files(project, prices).items():
         bundle.write(f"compiled/{name}", data)
     plan = Plan(
         run_id=run_id,
@@ -144,7 +144,8 @@ class _Recorded:
         self._progress.finished(target, cells)
 
 
-def _compiled_files(project: Project) -> dict[str, bytes]:
+def _compiled_files(project: Project, prices: Sequence[Price]) -> dict[str, bytes]:
+    """What ran: the policies and their lock, the waivers as they stood, and the prices that figures were made from."""
     waivers = {
         "waivers": [
             {**{key: value for key, value in asdict(waiver).items() if key != "mark"}, "mark": str(waiver.mark)}
@@ -152,7 +153,11 @@ def _compiled_files(project: Project) -> dict[str, bytes]:
         ],
         "malformed": [f"{each.mark}: {each.message}" for each in project.malformed],
     }
-    return {**project.compiled.files(), "waivers.json": (encode(waivers, indent=2) + "\n").encode()}
+    written = {"waivers.json": waivers, "prices.json": [asdict(price) for price in prices]}
+    return {
+        **project.compiled.files(),
+        **{name: (encode(content, indent=2) + "\n").encode() for name, content in written.items()},
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -270,13 +270,16 @@ def _write_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> tuple[int,
 
 
 def _copy(table: Table, source: Path, part: Path, longest: int) -> str:
-    """JSON columns are read as text and cast, which keeps their bytes; read as JSON they would be spelled anew."""
+    """JSON columns are read as text and cast, which keeps their bytes; read as JSON they would be spelled anew.
+
+    Without ``hive_partitioning = false``, here and in reading, a folder named ``region=x`` overwrites the column.
+    """
     kinds = {name: "VARCHAR" if kind == "JSON" else kind for name, kind in table.columns.items()}
     columns = ", ".join(f"{name}: {_quote(kind)}" for name, kind in kinds.items())
     selected = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in table.columns.items())
     rows = (
         f"read_json({_quote(source)}, format = 'newline_delimited', columns = {{{columns}}}, "
-        f"maximum_object_size = {max(longest, _LINE_BYTES)})"
+        f"hive_partitioning = false, maximum_object_size = {max(longest, _LINE_BYTES)})"
     )
     options = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{schema: {_quote(table.schema)}}}"
     return f"COPY (SELECT {selected} FROM {rows}) TO {_quote(part)} ({options})"  # noqa: S608

@@ -31,7 +31,8 @@ from finops_policy.waivers import in_force
 
 METHOD = (
     "List-price estimate: public on-demand prices x 730 hours, without discounts, reservations, data transfer or free "
-    "tiers. Two findings on one resource count once, the larger one."
+    "tiers. Two findings on one resource count once, the larger one. Snapshots and images count with their whole size, "
+    "although AWS bills changed blocks: at most that much."
 )
 CENT = Decimal("0.01")
 

@@ -285,7 +285,7 @@ def _rows(data: Mapping[str, Any]) -> list[dict[str, Any]]:
         savings, note = money(finding["monthly_savings"], currency), finding["money_note"]
         if finding["monthly_savings"] is None and not priced[finding["policy"]]:
             savings, note = "not estimated", note or "this policy claims no savings"
-        elif finding["monthly_savings"] is None and finding["verdict"] != Verdict.NONCOMPLIANT:
+        elif finding["monthly_savings"] is None and finding["verdict"] == Verdict.WAIVED:
             savings = "not counted"
         rows.append({**finding, "savings": savings, "note": note or "no reason was recorded"})
     return rows

@@ -86,12 +86,13 @@ def processes() -> list[Process]:
     listed = subprocess.run(
         ["ps", "-A", "-ww", "-o", "pid=,ppid=,pgid=,stat=,args="], capture_output=True, text=True, check=True
     )
-    rows = (line.split(maxsplit=4) for line in listed.stdout.splitlines())
-    return [Process(int(row[0]), int(row[1]), int(row[2]), row[4]) for row in rows if len(row) == 5 and row[3][0] != "Z"]
+    rows = [line.split(maxsplit=4) for line in listed.stdout.splitlines()]
+    alive = [row for row in rows if len(row) == 5 and not row[3].startswith("Z")]
+    return [Process(int(row[0]), int(row[1]), int(row[2]), row[4]) for row in alive]
 
 
 class Running:
-    """A command under way, in a process group of its own as a shell would start it. Its stderr is read as it comes."""
+    """A command under way, in a process group of its own as a shell starts it. What it says is read as it comes."""
 
     def __init__(self, *arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
@@ -105,10 +106,12 @@ class Running:
             start_new_session=True,
         )
         self.pid = self.process.pid
+        self._out: list[str] = []
         self._said: list[str] = []
-        assert self.process.stderr is not None
-        self._reader = threading.Thread(target=self._said.extend, args=(self.process.stderr,), daemon=True)
-        self._reader.start()
+        readers = ((self.process.stdout, self._out), (self.process.stderr, self._said))
+        self._readers = [threading.Thread(target=into.extend, args=(pipe,), daemon=True) for pipe, into in readers]
+        for reader in self._readers:
+            reader.start()
 
     def wait_for(self, text: str) -> None:
         """Until stderr has said so."""
@@ -134,12 +137,15 @@ class Running:
 
     def result(self) -> Result:
         """Waits for its end, and for that of everything it started."""
-        assert self.process.stdout is not None
-        out = self.process.stdout.read()
         code = self.process.wait(DEADLINE)
-        self._reader.join(DEADLINE)
         until("the end of all processes of the group", lambda: not self.members(), 20)
-        return Result(code, out, "".join(self._said))
+        self.read()
+        return Result(code, "".join(self._out), "".join(self._said))
+
+    def read(self) -> None:
+        """Until nobody is left who could write."""
+        for reader in self._readers:
+            reader.join(DEADLINE)
 
 
 @contextlib.contextmanager
@@ -152,6 +158,10 @@ def running(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(command.pid, signal.SIGKILL)
         command.process.wait()
+        command.read()
+        for pipe in (command.process.stdout, command.process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 @dataclass(frozen=True)

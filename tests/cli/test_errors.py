@@ -1,4 +1,4 @@
-"""What goes wrong around a command: one clear line, the next step, the right exit code, and nothing that looks whole."""
+"""What goes wrong around a command: a clear line, the next step, the right exit code, nothing that looks whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from finops_policy.sandbox.process import Sandbox
 from tests.cli.conftest import FullRun, Invoke
-from tests.cli.kit import COMMAND, DEADLINE, environment, finops
+from tests.cli.kit import COMMAND, DEADLINE, ROOT, environment, finops
 
 HEAD = "apiVersion: finops-policy/v1\nkind: Customer\nname: globex\n"
 SMALL = ("run", "--customer", "acme", "--account", "acme-dev", "--policy", "s3*", "--workers", 1)
@@ -101,6 +101,17 @@ def test_every_problem_of_the_files_is_told_at_once(place: Path, invoke: Invoke)
     assert "Error: 4 problems in the files read" in said.err
 
 
+def test_a_waiver_that_cannot_be_read_is_told_and_does_not_apply(place: Path, invoke: Invoke) -> None:
+    folder = Path(shutil.copytree(ROOT / "customers" / "acme", place / "customers" / "acme"))
+    waivers = folder / "waivers.yaml"
+    text = waivers.read_text("utf-8")
+    waivers.write_text(text.replace("approved_by: ingrid.holm@", "approved_by: Dana.Whitfield@", 1), "utf-8")
+    said = invoke("run", "--customer", "acme", "--dry-run", "-q")
+    assert said.code == 0
+    assert said.err.startswith("customers/acme/waivers.yaml:6:5: Waiver W-2026-014 is approved by the person who ")
+    assert "it does not apply" in said.err
+
+
 # --- Credentials ----------------------------------------------------------------------------------------------------
 
 
@@ -124,7 +135,7 @@ def test_a_profile_of_aws_that_is_not_there(place: Path) -> None:
 
 
 def test_a_wrong_external_id_reaches_no_account(in_sandbox: Sandbox, place: Path, invoke: Invoke) -> None:
-    text = (Path(__file__).parents[2] / "customers" / "acme" / "customer.yaml").read_text()
+    text = (ROOT / "customers" / "acme" / "customer.yaml").read_text()
     customer(place, "acme", text.replace("acme-7f3c", "stolen"))
     said = invoke(*SMALL, "--allow-incomplete", "--fail-on", "never")
     assert said.code == 0
@@ -149,7 +160,9 @@ def test_a_wrong_external_id_reaches_no_account(in_sandbox: Sandbox, place: Path
         ),
     ],
 )
-def test_a_store_that_cannot_be_is_told(store: str, reason: str, in_sandbox: Sandbox, place: Path, invoke: Invoke) -> None:
+def test_a_store_that_cannot_be_is_told(
+    store: str, reason: str, in_sandbox: Sandbox, place: Path, invoke: Invoke
+) -> None:
     (place / "a-file").write_text("mine")
     said = invoke(*SMALL, "--store", store)
     assert said.code == 1
@@ -212,7 +225,9 @@ def test_a_signing_key_that_others_can_read_is_refused(
 # --- Where the output goes ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [("explain", "--customer", "acme", "--format", "json"), ("--help",), ("--version",)])
+@pytest.mark.parametrize(
+    "command", [("explain", "--customer", "acme", "--format", "json"), ("--help",), ("--version",)]
+)
 def test_a_reader_that_has_seen_enough_gets_no_traceback(command: tuple[str, ...], place: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,16 @@ from finops_policy.evidence.store import read_run
 from finops_policy.model import Status, Verdict
 from finops_policy.sandbox.process import Sandbox
 from tests.cli.conftest import FullRun, Invoke
-from tests.cli.kit import ANSI, Result, finops
+from tests.cli.kit import ANSI, Result, finops, running
 
-COVERAGE = re.compile(r"^Coverage INCOMPLETE: (\d+) of (\d+) checks made, (\d+) not applicable, (\d+) NOT CHECKED", re.M)
-JUDGED = re.compile(
-    r"^Judged ([\d,]+) = ([\d,]+) compliant \+ ([\d,]+) noncompliant \+ ([\d,]+) waived \+ ([\d,]+) unknown\.$", re.M
+COVERAGE = re.compile(
+    r"^Coverage INCOMPLETE: (\d+) of (\d+) checks made, (\d+) not applicable, (\d+) NOT CHECKED", re.MULTILINE
 )
+JUDGED = re.compile(
+    r"^Judged ([\d,]+) = ([\d,]+) compliant \+ ([\d,]+) noncompliant \+ ([\d,]+) waived \+ ([\d,]+) unknown\.$",
+    re.MULTILINE,
+)
+ROW = re.compile(r"^([a-z][a-z0-9-]*)" + r" +([\d,]+)" * 6 + r" +\S", re.MULTILINE)
 LEGACY = "222233334444"
 
 
@@ -35,8 +40,7 @@ def numbers(pattern: re.Pattern[str], text: str) -> list[int]:
 
 def rows(result: Result) -> dict[str, list[int]]:
     """The table: population, compliant, noncompliant, waived, unknown and gaps of each policy, and of all."""
-    row = re.compile(r"^([a-z][a-z0-9-]*) +([\d,]+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d,]+) +\S", re.M)
-    return {name: [int(each.replace(",", "")) for each in counts] for name, *counts in row.findall(result.out)}
+    return {name: [int(each.replace(",", "")) for each in counts] for name, *counts in ROW.findall(result.out)}
 
 
 def evidence_of(result: Result) -> Path:
@@ -99,7 +103,7 @@ def test_waived_findings_are_counted_apart_and_name_their_waivers(full_run: Full
 
 def test_data_goes_to_stdout_and_everything_else_to_stderr(full_run: FullRun) -> None:
     said = full_run.result
-    assert re.findall(r"^\[(\d)/8\] acme-", said.err, re.M) == [str(each) for each in range(1, 9)]
+    assert re.findall(r"^\[(\d)/8\] acme-", said.err, re.MULTILINE) == [str(each) for each in range(1, 9)]
     assert "Caller: arn:aws:iam::999900001111:user/finops-runner" in said.err
     assert "Checking 8 targets" in said.err
     assert "NOT CHECKED: 26 of 26 (own-permission)" in said.err
@@ -143,9 +147,7 @@ def test_findings_end_with_3(small_run: Invoke) -> None:
     assert rows(said)["s3-required-tags"][2] > 0
 
 
-@pytest.mark.parametrize(
-    ("limit", "code"), [("info", 3), ("low", 3), ("medium", 3), ("high", 0), ("critical", 0), ("never", 0)]
-)
+@pytest.mark.parametrize(("limit", "code"), [("medium", 3), ("high", 0), ("never", 0)])
 def test_fail_on_says_which_findings_count(limit: str, code: int, small_run: Invoke) -> None:
     assert Catalog(Path()).pack("required-tags").policies["s3-required-tags"].severity == "medium"
     assert small_run("--fail-on", limit, "-q").code == code
@@ -175,7 +177,9 @@ def test_a_finding_counts_from_its_severity_upwards(severity: str, limit: str) -
 
 def test_json_is_one_document_whose_counts_agree(small_run: Invoke) -> None:
     said = small_run(
-        *("--account", "acme-dev", "--account", "acme-legacy", "--policy", "s3*", "--policy", "ec2-*"), "--format", "json"
+        *("--account", "acme-dev", "--account", "acme-legacy", "--policy", "s3*", "--policy", "ec2-*"),
+        "--format",
+        "json",
     )
     data: dict[str, Any] = json.loads(said.out)
     assert said.code == 4
@@ -227,22 +231,22 @@ def test_a_region_is_chosen_and_the_global_types_follow_it(small_run: Invoke) ->
 @pytest.mark.parametrize(
     ("globs", "expected"),
     [
-        (["s3-required-tags"], {"s3-required-tags"}),
-        (["idle-resources/*-idle"], set()),
-        (["*-oversized", "required-tags/s3*"], {"ec2-oversized", "rds-oversized", "rds-storage-oversized", "s3-required-tags"}),
-        (["budget-guardrails/*"], set()),
-        (["?c2-[io]*"], {"ec2-idle", "ec2-oversized"}),
+        ("s3-required-tags", "s3-required-tags"),
+        ("idle-resources/?c2-*", "ec2-idle ec2-stopped"),
+        ("*-oversized required-tags/s3*", "s3-required-tags ec2-oversized rds-oversized rds-storage-oversized"),
+        (
+            "budget-guardrails/*",
+            "account-budget-missing budget-forecast-overspent budget-notifications-missing budget-overspent",
+        ),
+        ("ec2-[io]*", "ec2-idle ec2-oversized"),
     ],
 )
-def test_policies_are_chosen_by_globs_over_name_and_pack(globs: list[str], expected: set[str], invoke: Invoke) -> None:
-    packs = Catalog(Path()).all_packs()
-    if globs == ["budget-guardrails/*"]:
-        expected = set(packs["budget-guardrails"].policies)
-    if globs == ["idle-resources/*-idle"]:
-        expected = {name for name in packs["idle-resources"].policies if name.endswith("-idle")}
-    said = invoke("run", "--customer", "acme", "--dry-run", *(part for glob in globs for part in ("--policy", glob)))
-    assert {line.split()[0].partition("/")[2] for line in said.lines("  ") if " on aws." in line} == expected
-    assert len(expected) > 0
+def test_policies_are_chosen_by_globs_over_name_and_pack(globs: str, expected: str, invoke: Invoke) -> None:
+    options = [part for glob in globs.split() for part in ("--policy", glob)]
+    said = invoke("run", "--customer", "acme", "--dry-run", *options)
+    assert said.code == 0
+    names = [line.split()[0].partition("/")[2] for line in said.lines("  ") if " on aws." in line]
+    assert names == expected.split()
 
 
 @pytest.mark.parametrize(
@@ -341,6 +345,16 @@ def test_real_aws_is_the_same_path_without_the_option(sandbox_server: Sandbox, p
     assert read_run(bundle).data["sandbox"] is False
     assert {each.account_id for each in read_evaluations(bundle)} == {"444455556666"}
     assert rows(said)["ec2-stopped"][0] > 0
+
+
+def test_two_runs_at_once_are_both_in_the_chain(sandbox_server: Sandbox, place: Path, invoke: Invoke) -> None:
+    few = ("--account", "acme-dev", "--region", "us-east-1", "--policy", "s3*", "--workers", 1, "-q")
+    run = partial(running, "run", "--customer", "acme", *few, cwd=place, env=sandbox_server.environment())
+    with run() as one, run() as other:
+        assert [one.result().code, other.result().code] == [3, 3]
+    records = [read_run(folder).data for folder in place.glob("evidence/customer=acme/month=*/run=*")]
+    assert sorted(record["sequence"] for record in records) == [1, 2]
+    assert invoke("verify", "--customer", "acme").lines("Verified: 2 runs, ")
 
 
 def test_the_first_run_makes_a_key_and_says_so_once(

@@ -267,7 +267,7 @@ def _savings(rule: Rule, verdict: str, region: str, number: int) -> tuple[str | 
     if not rule.price:
         return None, ""
     if verdict != "noncompliant":
-        return None, "not a finding"
+        return None, "not counted: waived" if verdict == "waived" else "unknown: the resource could not be judged"
     if region == EU and rule.name in ("ebs-snapshot-old", "ec2-oversized"):
         return None, f"no price of {rule.resource} in {region}"
     return f"{Decimal(rule.price) * (1 + number % 3):.2f}", "list price: AWS price list as of 2025-06-01, unverified"

@@ -199,7 +199,8 @@ def test_unknown_money_is_unknown_with_its_reason() -> None:
     assert shown == {
         ("unknown", "no price of ec2 in eu-west-1"),
         ("unknown", "no price of ebs-snapshot in eu-west-1"),
-        ("not counted", "not a finding"),
+        ("not counted", "not counted: waived"),
+        ("unknown", "unknown: the resource could not be judged"),
         ("not estimated", "this policy claims no savings"),
     }
 

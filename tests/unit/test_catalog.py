@@ -13,7 +13,7 @@ import pytest
 from finops_policy.catalog import Catalog
 from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, UsageError
-from finops_policy.model import Diagnostic, Mark, Posture, Setting
+from finops_policy.model import Diagnostic, Mark, Posture, Setting, Strength
 from tests.unit.builders import (
     CUSTOMER,
     FRAMEWORK,
@@ -56,7 +56,10 @@ def test_the_built_in_library_serves_where_there_is_no_workspace(tmp_path: Path)
     assert catalog.profiles() == ["fedramp", "hipaa", "sox", "startup"]
     assert catalog.frameworks() == ["fedramp-moderate", "hipaa-security-rule", "sox-itgc"]
     assert "acme" in catalog.customers()
-    assert catalog.pack("idle-resources").policies["ec2-idle"].resource == "aws.ec2"
+    pack = catalog.pack("idle-resources")
+    assert pack.policies["ec2-idle"].resource == "aws.ec2"
+    assert pack.mark.path == "policies/packs/idle-resources/pack.yaml"
+    assert catalog.customer("acme").mark.path == "customers/acme/customer.yaml"
     assert catalog.prices()
 
 
@@ -229,6 +232,24 @@ def test_a_pack_as_written(workspace: Path) -> None:
     assert policy.marks["violation", 0, "days"] == Mark("packs/own-pack/own-policy.yaml", 11, 32)
 
 
+def test_a_policy_may_have_a_remediation_and_savings(tmp_path: Path) -> None:
+    text = POLICY.format(name="own-policy") + (
+        "remediation: {actions: [stop], undo: [start], destructive: false}\nsavings: {method: on_demand_hours}\n"
+    )
+    policy = Catalog(write_workspace(tmp_path, policy=text)).pack("own-pack").policies["own-policy"]
+    assert policy.remediation == {"actions": ["stop"], "undo": ["start"], "destructive": False}
+    assert policy.savings_method == "on_demand_hours"
+
+
+def test_policies_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+    """Whatever order the file system has them in, or the same input would not give the same bytes."""
+    names = [f"p{number}" for number in range(10)]
+    write_workspace(tmp_path)
+    for name in (*names[5:], *names[:5]):
+        write_files(tmp_path, {f"packs/own-pack/{name}.yaml": POLICY.format(name=name)})
+    assert list(Catalog(tmp_path).pack("own-pack").policies) == ["own-policy", *names]
+
+
 def test_a_profile_as_written(workspace: Path) -> None:
     profile = Catalog(workspace).profile("own-profile")
     path = "profiles/own-profile.yaml"
@@ -239,6 +260,16 @@ def test_a_profile_as_written(workspace: Path) -> None:
     assert profile.frameworks == {"own-rules": "~=1.0"}
     assert profile.framework_marks == {"own-rules": Mark(path, 12, 3)}
     assert (profile.retention_years, profile.retention_source) == (6, "the law")
+    assert profile.redacted_tags == ()
+
+
+def test_a_profile_may_redact_and_reports_where_it_states_no_posture(tmp_path: Path) -> None:
+    text = (
+        PROFILE.format(name="own-profile").replace(", posture: notify", "") + 'redaction: {tag_keys: ["*mail*", PHI]}\n'
+    )
+    profile = Catalog(write_workspace(tmp_path, profile=text)).profile("own-profile")
+    assert profile.packs[0].posture is Posture.REPORT
+    assert profile.redacted_tags == ("*mail*", "PHI")
 
 
 def test_a_profiles_settings_may_be_final_and_may_be_lists(tmp_path: Path) -> None:
@@ -273,6 +304,42 @@ def test_a_customer_as_written(workspace: Path) -> None:
         "",
         "",
     )
+
+
+def test_a_customer_may_set_values_for_all_accounts(tmp_path: Path) -> None:
+    text = CUSTOMER.format(name="own-customer") + "parameters:\n  own-pack: {idle_days: 9}\n"
+    customer = Catalog(write_workspace(tmp_path, customer=text)).customer("own-customer")
+    assert customer.settings == {
+        "own-pack": {"idle_days": Setting(9, Mark("customers/own-customer/customer.yaml", 16, 14))}
+    }
+
+
+def test_a_framework_as_written(tmp_path: Path) -> None:
+    text = FRAMEWORK.format(name="own-rules").replace(
+        "{title: Official", "{url: https://example.com/law, title: Official"
+    )
+    text += "  - {id: C-2, title: People are trained, group: G, kind: required, manual: Attest the training}\n"
+    framework = Catalog(write_workspace(tmp_path, framework=text)).framework("own-rules")
+    assert (framework.source, framework.source_url, framework.licence, framework.complete) == (
+        "Official journal",
+        "https://example.com/law",
+        "public domain",
+        True,
+    )
+    first, second = framework.controls
+    (mapping,) = first.mappings
+    assert (first.id, first.title, first.group, first.kind, first.manual) == (
+        "C-1",
+        "Resources are watched",
+        "G",
+        "",
+        "",
+    )
+    assert (mapping.policy, mapping.strength, mapping.mark.line) == ("own-pack/own-policy", Strength.DIRECT, 14)
+    assert (second.kind, second.manual, second.mappings) == ("required", "Attest the training", ())
+    assert Catalog(tmp_path).framework("sox-itgc").complete is True
+    plain = Catalog(write_workspace(tmp_path)).framework("own-rules")
+    assert plain.source_url == ""
 
 
 def test_a_customers_role_and_partition(tmp_path: Path) -> None:
@@ -461,6 +528,8 @@ def test_a_framework_that_contradicts_itself(tmp_path: Path) -> None:
     catalog = Catalog(write_workspace(tmp_path, framework=text + mapping + second))
     found = problems(catalog, lambda each: each.framework("own-rules"))
     path = "frameworks/own-rules.yaml"
+    assert sorted(each.rule for each in found) == ["duplicate", "duplicate", "unknown-group"]
+    assert all(each.hint for each in found)
     assert {(each.message, each.mark, each.related) for each in found} == {
         ("Control C-1 is listed twice.", Mark(path, 16, 5), (Mark(path, 10, 5),)),
         ("Control C-1 is in group 'H', which is not listed.", Mark(path, 16, 36), (Mark(path, 8, 1),)),
@@ -476,7 +545,7 @@ def test_a_price_given_twice_names_both_places(tmp_path: Path) -> None:
     again = '  - {key: ec2/m5.large, unit: hour, regions: {eu-west-1: "0.2"}}\n'
     (problem,) = problems(Catalog(write_workspace(tmp_path, prices=PRICES + again)), Catalog.prices)
     assert problem.message == "The price of ec2/m5.large in eu-west-1 is listed twice."
-    assert (problem.mark.line, problem.related[0].line) == (14, 7)
+    assert (problem.mark, problem.related) == (Mark("pricebook.yaml", 14, 47), (Mark("pricebook.yaml", 7, 74),))
 
 
 def test_a_folder_that_may_not_be_read_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -486,7 +555,8 @@ def test_a_folder_that_may_not_be_read_is_told_as_such(tmp_path: Path, monkeypat
     catalog = Catalog(write_workspace(tmp_path))
     monkeypatch.setattr(Path, "is_file", denied)
     (problem,) = problems(catalog, lambda each: each.customer("own-customer"))
-    assert problem.message == "it cannot be read: permission denied"
+    assert (problem.rule, problem.message) == ("file-unreadable", "it cannot be read: permission denied")
+    assert problem.hint
     assert problem.mark.path == "customers/own-customer/customer.yaml"
     monkeypatch.setattr(Path, "is_dir", denied)
     (problem,) = problems(catalog, Catalog.packs)

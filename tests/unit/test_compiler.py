@@ -122,6 +122,7 @@ def test_a_policy_becomes_a_plain_document_of_cloud_custodian() -> None:
     )
     (found,) = compiled(profile({"idle": "~=1.2"}), packs=[idle], frameworks=[]).policies()
     assert (found.qualified_name, found.pack_version, found.severity) == ("idle/ec2-idle", "1.2.3", Severity.HIGH)
+    assert (found.savings_method, found.scope_length) == ("on_demand_hours", 2)
     document = copy.deepcopy(dict(found.document))
     stated = document["metadata"].pop("digest")
     assert stated == digest(document)
@@ -145,8 +146,9 @@ def test_a_policy_becomes_a_plain_document_of_cloud_custodian() -> None:
 
 
 def test_what_a_policy_lacks_is_not_in_its_metadata() -> None:
-    metadata = compiled().policies()[0].document["metadata"]
-    assert not {"savings_method", "remediation"} & set(metadata)
+    found = compiled().policies()[0]
+    assert not {"savings_method", "remediation"} & set(found.document["metadata"])
+    assert found.savings_method == ""
 
 
 def test_nothing_that_acts_is_compiled() -> None:

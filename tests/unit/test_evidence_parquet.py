@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -208,13 +210,13 @@ def test_an_unknown_amount_is_null_and_says_why(bundle: Path) -> None:
 
 def test_ten_thousand_rows_take_a_moment(bundle: Path) -> None:
     many = [evaluation(number) for number in range(10_000)]
-    started = time.perf_counter()
+    started = time.process_time()
     written(bundle, *many)
-    assert time.perf_counter() - started < 3  # about 0.3 s on an idle machine; row by row it takes minutes
+    assert time.process_time() - started < 5  # about 0.3 s without tracing; row by row it takes minutes
 
 
 def test_a_very_long_value(bundle: Path) -> None:
-    fact = Fact("value", "UserData", "x" * 17_000_000, "present", None, True)
+    fact = Fact("value", "UserData", "x" * 35_000_000, "present", None, True)
     written(bundle, evaluation(facts=(fact,)))
     assert [each.facts for each in read_evaluations(bundle)] == [(fact,)]
 
@@ -227,6 +229,14 @@ def test_a_folder_whose_name_is_a_pattern(tmp_path: Path) -> None:
     written(folder, evaluation(1))
     written(tmp_path / "a", evaluation(2))
     assert list(read_evaluations(folder)) == [evaluation(1)]
+
+
+def test_a_folder_whose_name_is_a_column(tmp_path: Path) -> None:
+    """The layout is Hive's, but what a row says of itself counts, not where it lies."""
+    folder = tmp_path / "region=elsewhere" / "policy=other"
+    (folder / "evaluations").mkdir(parents=True)
+    written(folder, evaluation())
+    assert list(read_evaluations(folder)) == [evaluation()]
 
 
 def test_a_relative_path_from_a_folder_of_ones_own(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,6 +257,16 @@ def test_a_full_disk_leaves_the_old_part_and_no_litter(bundle: Path) -> None:
     assert str(path) in caught.value.message
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_disk_that_breaks(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(EvidenceError, match=r"Cannot write .*\.parquet: Input/output error"):
+        written(bundle, evaluation())
+    assert list((bundle / "evaluations").iterdir()) == []
 
 
 def test_rows_that_break_off(bundle: Path) -> None:
@@ -286,6 +306,11 @@ def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
         list(read_evaluations(tmp_path))
     with pytest.raises(EvidenceError, match="coverage: No such file"):
         read_coverage(tmp_path)
+
+
+def test_duckdb_keeps_its_temporary_files_in_its_folder(tmp_path: Path) -> None:
+    with parquet._connect(tmp_path) as connection:
+        assert connection.execute("SELECT current_setting('temp_directory')").fetchall() == [(str(tmp_path),)]
 
 
 @pytest.mark.parametrize(

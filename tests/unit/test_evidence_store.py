@@ -205,6 +205,17 @@ def test_a_link_is_not_sealed(store: LocalStore, key: SigningKey, tmp_path: Path
         writer.seal(record(), key)
 
 
+def test_a_file_that_cannot_be_read_is_not_sealed(key: SigningKey) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        writer = fill(LocalStore(Path(name)))
+        path = writer.folder / "compiled" / "acme-prod.yml"
+        with unprivileged(Path(name)):
+            path.chmod(0)
+            with pytest.raises(EvidenceError, match=f"Cannot read {path}: Permission denied"):
+                writer.seal(record(), key)
+            path.chmod(0o600)
+
+
 def test_what_a_killed_worker_left_is_swept_away(store: LocalStore, key: SigningKey) -> None:
     writer = fill(store)
     scratch = writer.folder / "evaluations" / ".abc.tmp"

@@ -400,6 +400,24 @@ def test_a_signed_record_that_is_none(estate: Estate, record: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "other",
+    [
+        {"customer": {"name": "beta"}},
+        {"run_id": "20261124T080000Z-00000000"},
+        {"sequence": 5},
+        {"previous": None},
+    ],
+)
+def test_a_signed_record_that_says_something_else(estate: Estate, other: dict[str, Any]) -> None:
+    claim = resealed(estate, 3)
+    path = estate.runs[3] / "run.json"
+    path.write_bytes(encode(json.loads(path.read_bytes()) | other).encode())
+    link = dataclasses.replace(claim.link, digest=hashlib.sha256(path.read_bytes()).hexdigest())
+    sign(estate, estate.runs[3], dataclasses.replace(claim, link=link))
+    assert estate.bundle(3) == [("record-invalid", path)]
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         {},

@@ -17,12 +17,11 @@ from hypothesis import strategies as st
 
 from finops_policy.catalog import Catalog
 from finops_policy.model import Evaluation, Money, Price, Verdict
-from finops_policy.savings import METHODS, SIZES, PriceBook, Unpriced, add_up, price
+from finops_policy.savings import METHODS, NOT_COUNTED, SIZES, PriceBook, Unpriced, add_up, price
 from finops_policy.validation import schema
 from tests.unit.builders import DEV, PROD, evaluation
 
 US, EU = "us-east-1", "eu-west-1"
-GIB = 1024**3
 
 
 def listed(key: str, amount: str, region: str = US, **changes: Any) -> Price:
@@ -46,7 +45,6 @@ BOOK = PriceBook(
         listed("rds/postgres/db.m5.large", "0.178"),
         listed("rds/postgres/db.m5.xlarge", "0.356"),
         listed("rds/mysql/db.m5.large", "0.171"),
-        listed("logs/storage", "0.03"),
         listed("dynamodb/rcu", "0.00013"),
         listed("dynamodb/wcu", "0.00065"),
     ]
@@ -95,10 +93,6 @@ EXAMPLES: list[tuple[str, dict[str, Any], str, str]] = [
     ("db_instance_hours", postgres("db.m5.large"), "129.94", "129.94"),
     ("db_instance_hours", postgres("db.m5.large", MultiAZ=True), "259.88", "259.88"),
     ("db_instance_hours", {"Engine": "mysql", "DBInstanceClass": "db.m5.large"}, "124.83", "124.83"),
-    ("log_storage", {"storedBytes": 3 * GIB}, "0.09", "0.09"),
-    ("log_storage", {"storedBytes": 0}, "0", "0"),
-    ("log_storage", {"storedBytes": GIB // 600}, "0", "0"),
-    ("log_storage", {"storedBytes": GIB // 600 + 1}, "0.0001", "0.0001"),
     (
         "provisioned_capacity",
         {"ProvisionedThroughput": {"ReadCapacityUnits": 10, "WriteCapacityUnits": 5}},
@@ -124,12 +118,20 @@ def test_only_a_finding_saves_anything(
     method: str, resource: dict[str, Any], cost: str, savings: str, verdict: Verdict
 ) -> None:
     found = priced(method, resource, verdict=verdict)
-    assert (found.cost, found.savings, found.reason) == (Decimal(cost), None, "not a finding"), savings
+    assert (found.cost, found.savings, found.reason) == (Decimal(cost), None, NOT_COUNTED[verdict]), savings
 
 
 def test_every_method_a_policy_may_name_is_there_and_has_an_example() -> None:
     allowed = schema("policy")["properties"]["savings"]["properties"]["method"]["enum"]
     assert set(METHODS) == set(allowed) == {method for method, *_ in EXAMPLES}
+
+
+def test_a_table_billed_per_request_is_unpriced_and_not_free() -> None:
+    table = {
+        "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
+        "ProvisionedThroughput": {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0},
+    }
+    unknown(priced("provisioned_capacity", table), "billed per request: only its storage costs, which is not priced")
 
 
 def test_a_policy_without_a_method_has_no_money() -> None:
@@ -163,6 +165,7 @@ def test_without_a_price_a_figure_is_unknown(method: str, resource: dict[str, An
         found = price(method, resource, region, book, Verdict.NONCOMPLIANT)
         assert found is not None
         assert (found.cost, found.savings) == (None, None), f"not {cost}, {savings} or zero"
+        assert found.currency == "USD"
         assert found.reason.startswith("no price of ")
         assert found.reason.endswith(f" in {region}")
 
@@ -184,8 +187,7 @@ def test_without_a_price_a_figure_is_unknown(method: str, resource: dict[str, An
             "VolumeSize",
         ),
         ("db_instance_hours", {"Engine": "postgres"}, "DBInstanceClass"),
-        ("log_storage", {"logGroupName": "x"}, "storedBytes"),
-        ("provisioned_capacity", {}, "ProvisionedThroughput.ReadCapacityUnits"),
+            ("provisioned_capacity", {}, "ProvisionedThroughput.ReadCapacityUnits"),
         ("provisioned_capacity", {"ProvisionedThroughput": None}, "ProvisionedThroughput.ReadCapacityUnits"),
         (
             "provisioned_capacity",
@@ -300,6 +302,24 @@ def test_sizes_rise() -> None:
     assert SIZES[:5] == ("nano", "micro", "small", "medium", "large")
 
 
+@pytest.mark.parametrize(
+    "family",
+    [
+        "t3: nano micro small medium large xlarge 2xlarge",
+        "m4: large xlarge 2xlarge 4xlarge 10xlarge 16xlarge",
+        "c5: large xlarge 2xlarge 4xlarge 9xlarge 12xlarge 18xlarge 24xlarge",
+        "i3en: large xlarge 2xlarge 3xlarge 6xlarge 12xlarge 24xlarge",
+        "x1e: xlarge 2xlarge 4xlarge 8xlarge 16xlarge 32xlarge",
+        "m7i: large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 48xlarge",
+    ],
+)
+def test_every_size_of_a_family_has_a_next_size_down(family: str) -> None:
+    name, _, sizes = family.partition(": ")
+    keys = [f"ec2/{name}.{size}" for size in sizes.split()]
+    book = PriceBook(listed(key, "1") for key in reversed(keys))
+    assert [book.smaller(key, US).key for key in keys[1:]] == keys[:-1]
+
+
 def test_each_shipped_size_costs_more_than_the_next_size_down(tmp_path: Path) -> None:
     prices = Catalog(tmp_path).prices()
     book, compared = PriceBook(prices), 0
@@ -330,13 +350,6 @@ def test_storage_is_exact(amount: Decimal, size: int) -> None:
     book = PriceBook([listed("ebs/gp3", str(amount))])
     found = priced("volume_storage", {"VolumeType": "gp3", "Size": size}, book)
     assert found.cost == found.savings == rounded(Fraction(amount) * size)
-
-
-@settings(deadline=None)
-@given(AMOUNTS, st.integers(0, 2**60))
-def test_logs_are_exact(amount: Decimal, stored: int) -> None:
-    found = priced("log_storage", {"storedBytes": stored}, PriceBook([listed("logs/storage", str(amount))]))
-    assert found.cost == rounded(Fraction(amount) * Fraction(stored, GIB))
 
 
 @settings(deadline=None)
