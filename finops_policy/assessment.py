@@ -129,7 +129,10 @@ def _judge(control: Control, mapped: list[MappedPolicy]) -> tuple[ControlVerdict
     waived = sum(each.tally.waived for each in ran)
     if gaps:
         found = f"Nothing but {waived} waived finding{_s(waived)}" if waived else "Nothing"
-        return ControlVerdict.PARTIALLY_ASSESSED, f"{found} was found{' against it' if beside else ''}, but {'; '.join(gaps)}."
+        return (
+            ControlVerdict.PARTIALLY_ASSESSED,
+            f"{found} was found{' against it' if beside else ''}, but {'; '.join(gaps)}.",
+        )
     if waived:
         return (
             ControlVerdict.SATISFIED_WITH_WAIVERS,

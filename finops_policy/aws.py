@@ -29,6 +29,7 @@ CREDENTIAL_CODES = {
     "ExpiredTokenException",
     "InvalidAccessKeyId",
     "InvalidClientTokenId",
+    "InvalidToken",
     "RequestExpired",
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
@@ -40,13 +41,16 @@ THROTTLE_CODES = {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "RequestThrottled",
+    "ServiceUnavailable",
     "SlowDown",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
 }
 NOT_AUTHORIZED = re.compile(r"not authorized to perform:? (?P<action>[a-z0-9-]+:[A-Za-z0-9*]+)")
-RESOURCE_POLICY = re.compile(r"(resource-based|VPC endpoint|service control|permissions boundary|session) policy")
+RESOURCE_POLICY = re.compile(
+    r"(resource-based|VPC endpoint|service control|resource control|session) policy|permissions boundary"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +178,16 @@ def explain(error: BaseException) -> Failure:
     if isinstance(error, botocore_errors.ConnectTimeoutError | botocore_errors.ReadTimeoutError | TimeoutError):
         return Failure(FailureKind.TIMEOUT, message, "Run again; if it stays slow, check the network and AWS's health.")
     if isinstance(error, botocore_errors.HTTPClientError | botocore_errors.ConnectionError):
-        step = "Check the network path (proxy, DNS, firewall) and that the service exists in the region; then run again."
+        step = "Check the network path (proxy, DNS, firewall), and that the region has the service; then run again."
         return Failure(FailureKind.TIMEOUT, message, step)
     return Failure(FailureKind.BUG, f"{type(error).__name__}: {message}", "Report it with the output of -vv.")
 
 
 def _explain_answer(answer: Mapping[str, str], message: str) -> Failure:
     code, said = answer.get("Code", ""), answer.get("Message", "")
+    if code == "SignatureDoesNotMatch":
+        # AWS repeats the request it saw, session token included.
+        message = f"{code}: the request's signature is not the one AWS computes"
     if code in DENIED_CODES:
         action = NOT_AUTHORIZED.search(said)
         if action and action["action"] == "sts:AssumeRole":
@@ -200,4 +207,4 @@ def _explain_answer(answer: Mapping[str, str], message: str) -> Failure:
         return Failure(FailureKind.THROTTLED, message, "Run again, with fewer accounts at once.")
     if code in ("OptInRequired", "SubscriptionRequiredException"):
         return Failure(FailureKind.SERVICE_ABSENT, message, "Enable the service or region, or leave it out.")
-    return Failure(FailureKind.BUG, message, "AWS refused the call for another reason: see the message.")
+    return Failure(FailureKind.BUG, message, "AWS answered with another error: see the message, and run again.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What a command's exit code means. ``INCOMPLETE`` outranks ``FINDINGS``; 130 follows the shell's custom for Ctrl-C."""
+    """What a command's exit code means. ``INCOMPLETE`` outranks ``FINDINGS``; 130 is the shell's custom for Ctrl-C."""
 
     CLEAN = 0
     ERROR = 1

@@ -1,8 +1,8 @@
 """Policy fixtures: resources in a file, and what the policy must say of each.
 
 A fixture is YAML with ``policy`` (pack/name), optional ``parameters`` and ``responses`` (``service:Operation`` ->
-answer), ``resources`` and ``expect`` (resource id -> compliant, noncompliant, unknown or out-of-scope). A value ``now-30d`` or
-``now-6h`` stands for that moment before now; with ``:date`` behind it for its ISO text.
+answer), ``resources`` and ``expect`` (resource id -> compliant, noncompliant, unknown or out-of-scope). A value
+``now-30d`` or ``now-6h`` stands for that moment before now; with ``:date`` behind it for its ISO text.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where the built-in library lives: policies, schemas, report templates and the example customer.
 
-A wheel carries them under ``finops_policy/_library``; in a checkout they stand at the top level, where people edit them.
+A wheel carries them under ``finops_policy/_library``; in a checkout they stand at the top level, for people to edit.
 """
 
 from __future__ import annotations

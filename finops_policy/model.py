@@ -107,7 +107,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """A problem in a file people write: where, what, and how to mend it. ``related`` names the other place of a clash."""
+    """A problem in a file people write: where, what, how to mend it. ``related`` names the other place of a clash."""
 
     rule: str
     message: str
@@ -344,7 +344,7 @@ class CompiledPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """A monthly figure and how it came about. Without an amount, ``reason`` says why it is unknown; never zero for that.
+    """A monthly figure and how it came about. Without an amount ``reason`` says why: unknown is never zero.
 
     ``cost`` is what the resource costs a month, ``savings`` what mending the finding would save, both in ``currency``.
     """
@@ -392,14 +392,13 @@ class Evaluation:
     money: Money | None
     evaluated_at: dt.datetime
 
-    @property
-    def fingerprint(self) -> tuple[str, str, str, str]:
-        return (self.policy, self.account_id, self.region, self.arn or self.resource_id)
-
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """One cell of targets x policies. The five counts obey population == compliant + noncompliant + waived + unknown."""
+    """One cell of targets x policies. The counts obey population == compliant + noncompliant + waived + unknown.
+
+    A failed cell may have counts: calls failed for some members, which are unknown, and the others were judged.
+    """
 
     account_id: str
     region: str

@@ -1,7 +1,7 @@
 """PURE: what a profile says may not reach evidence in clear.
 
-Values of tags whose key matches one of the profile's globs are withheld, in the tags themselves and in every fact that a
-filter read from such a tag. Limits: only tags; a name or attribute that repeats the value is not found.
+Values of tags whose key matches one of the profile's globs are withheld, in the tags themselves and wherever a fact of
+the same resource repeats one. Limits: only tags; a resource's name or ARN that repeats the value is not found.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 from finops_policy.model import Fact
 
 WITHHELD = "[withheld by the profile]"
-TAG = "tag:"
 
 
 def redact_tags(tags: Mapping[str, str], globs: Sequence[str]) -> dict[str, str]:
@@ -21,14 +21,24 @@ def redact_tags(tags: Mapping[str, str], globs: Sequence[str]) -> dict[str, str]
     return {key: WITHHELD if value and _matches(key, globs) else value for key, value in tags.items()}
 
 
-def redact_facts(facts: Iterable[Fact], globs: Sequence[str]) -> tuple[Fact, ...]:
-    """The facts, with the values read from matching tags withheld."""
+def redact_facts(facts: Iterable[Fact], tags: Mapping[str, str], globs: Sequence[str]) -> tuple[Fact, ...]:
+    """The facts, with everything withheld that holds a withheld value of ``tags`` (in clear), however it was read."""
+    secrets = [value for key, value in tags.items() if value and _matches(key, globs)]
+    if not secrets:
+        return tuple(facts)
     return tuple(
-        replace(fact, value=WITHHELD)
-        if fact.value and fact.key.startswith(TAG) and _matches(fact.key.removeprefix(TAG), globs)
-        else fact
-        for fact in facts
+        replace(fact, value=_without(fact.value, secrets), expected=_without(fact.expected, secrets)) for fact in facts
     )
+
+
+def _without(value: Any, secrets: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        return WITHHELD if any(secret in value for secret in secrets) else value
+    if isinstance(value, Mapping):
+        return {key: _without(item, secrets) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without(item, secrets) for item in value]
+    return value
 
 
 def _matches(key: str, globs: Sequence[str]) -> bool:

@@ -106,6 +106,8 @@ def _volume_storage(resource: Mapping[str, Any], region: str, book: PriceBook) -
 
 
 def _snapshot_storage(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
+    if (tier := resource.get("StorageTier") or "standard") != "standard":
+        raise Unpriced(f"no price of the {tier} tier")
     yield _whole(book.get("ebs-snapshot/standard", region), Decimal(_need(resource, "VolumeSize")))
 
 
@@ -146,6 +148,8 @@ def _db_instance_hours(resource: Mapping[str, Any], region: str, book: PriceBook
 def _provisioned_capacity(resource: Mapping[str, Any], region: str, book: PriceBook) -> Iterator[Line]:
     if (resource.get("BillingModeSummary") or {}).get("BillingMode") == "PAY_PER_REQUEST":
         raise Unpriced("billed per request: only its storage costs, which is not priced")
+    if (kind := (resource.get("TableClassSummary") or {}).get("TableClass") or "STANDARD") != "STANDARD":
+        raise Unpriced(f"no price of table class {kind}")
     for key, attribute in (("dynamodb/rcu", "ReadCapacityUnits"), ("dynamodb/wcu", "WriteCapacityUnits")):
         units = Decimal(_need(resource, "ProvisionedThroughput", attribute))
         yield _whole(book.get(key, region), HOURS_PER_MONTH * units)

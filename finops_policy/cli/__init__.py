@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -94,10 +93,4 @@ def entry_point() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if "-vv" not in sys.argv:
         sys.excepthook = _tell_bug
-    code = main()
-    try:
-        print(end="", flush=True)  # noqa: T201
-    except OSError:  # said already; without this, Python would try once more and complain again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = code or int(ExitCode.ERROR)
-    sys.exit(code)
+    sys.exit(main())

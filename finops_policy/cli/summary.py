@@ -49,7 +49,7 @@ def show(data: Mapping[str, Any], folder: Path, form: str) -> None:
     console.print(_table(data, wide=console.width >= WIDE))
     console.print(coverage_line(data["coverage"], data["not_checked"]))
     console.print(Text(totals_line(data["totals"])))
-    console.print(Text(money_line(data["money"])))
+    console.print(Text(money_line(data["money"], data["coverage"]["complete"] and not data["totals"]["unknown"])))
     if any(_money_cell(policy).endswith("?") for policy in data["policies"]):
         console.print(Text("+? means more, unknown: findings without a price, or members that could not be judged."))
     for gap, regions, count in _by_account(data["not_checked"]):
@@ -109,8 +109,11 @@ def _money_cell(policy: Mapping[str, Any]) -> str:
         return "-"
     if policy["monthly_savings"] is None:
         return grouped(None)
-    more = policy["unpriced_findings"] or policy["unknown"]
-    return grouped(policy["monthly_savings"]) + (" +?" if more else "")
+    return grouped(policy["monthly_savings"]) + _more(policy)
+
+
+def _more(policy: Mapping[str, Any]) -> str:
+    return " +?" if policy["unpriced_findings"] or policy["unknown"] else ""
 
 
 def grouped(amount: str | None) -> str:
@@ -135,11 +138,13 @@ def totals_line(totals: Mapping[str, int]) -> str:
     )
 
 
-def money_line(money: Mapping[str, Any]) -> str:
+def money_line(money: Mapping[str, Any], complete: bool) -> str:
+    """``complete``: everything was checked and every member judged; else the figure is a lower bound."""
     if money["monthly_savings"] is None:
         text = "Savings found: unknown"
     else:
-        text = f"Savings found: {grouped(money['monthly_savings'])} {money['currency']} a month at list prices"
+        least = "" if complete and not money["unpriced_findings"] else "at least "
+        text = f"Savings found: {least}{grouped(money['monthly_savings'])} {money['currency']} a month at list prices"
     notes = []
     if money["unpriced_findings"]:
         notes.append(f"{money['unpriced_findings']} findings could not be priced")

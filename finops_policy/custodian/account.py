@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from finops_policy import aws
 from finops_policy.custodian.library import load_types
 from finops_policy.custodian.observe import READ_ERRORS, Answer, Observer, Resource, Truth
 from finops_policy.model import CompiledPolicy, Fact, Target, Verdict
@@ -18,13 +19,14 @@ from finops_policy.model import CompiledPolicy, Fact, Target, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """c7n's answer on one member of the population: compliant, noncompliant or unknown."""
+    """c7n's answer on one member: compliant, noncompliant, or unknown with the failed call behind it, if any."""
 
     resource_id: str
     arn: str
     tags: Mapping[str, str]
     verdict: Verdict
     reason: str
+    failure: aws.Failure | None
     facts: tuple[Fact, ...]
     resource: Mapping[str, Any]
 
@@ -91,8 +93,8 @@ def judge(policy: Any, scope_length: int, resources: Iterable[Resource], partiti
     """
     manager = policy.resource_manager
     id_of = _id_function(manager)
-    # Filters annotate resources at the top level; a copy of that level keeps policies apart.
-    members = [dict(resource) for resource in resources]
+    # Filters annotate resources at the top level: a copy of that level keeps policies apart. Pages may repeat an id.
+    members = list({id_of(resource): dict(resource) for resource in resources}.values())
     observer = Observer(manager.filters, id_of)
     scope, violation = manager.filters[:scope_length], manager.filters[scope_length:]
     scoped = _filtered(scope, members)
@@ -103,15 +105,20 @@ def judge(policy: Any, scope_length: int, resources: Iterable[Resource], partiti
     for resource, arn in zip(members, _arns(manager, members, partition), strict=True):
         resource_id = id_of(resource)
         belongs = observer.all_of(scope, resource_id)
-        in_scope = resource_id in scoped_ids
+        answer = observer.all_of(violation, resource_id)
+        in_scope, matched = resource_id in scoped_ids, resource_id in matched_ids
+        failure = None
         if _in_doubt(belongs, in_scope):
-            verdict, reason = Verdict.UNKNOWN, f"whether it is in scope is unknown: {belongs.reason}"
-        elif in_scope:
-            verdict, reason = _verdict(observer.all_of(violation, resource_id), resource_id in matched_ids)
-        else:
+            verdict, failure = Verdict.UNKNOWN, belongs.failure
+            reason = f"whether it is in scope is unknown: {belongs.reason}"
+        elif not in_scope:
             continue
+        elif _in_doubt(answer, matched):
+            verdict, reason, failure = Verdict.UNKNOWN, answer.reason, answer.failure
+        else:
+            verdict, reason = (Verdict.NONCOMPLIANT if matched else Verdict.COMPLIANT), ""
         facts = tuple(observer.facts(manager.filters, resource_id))
-        judgements.append(Judgement(resource_id, arn, _tags(resource), verdict, reason, facts, resource))
+        judgements.append(Judgement(resource_id, arn, _tags(resource), verdict, reason, failure, facts, resource))
     return judgements
 
 
@@ -125,13 +132,7 @@ def _filtered(filters: Iterable[Any], resources: list[Resource]) -> list[Resourc
 
 def _in_doubt(answer: Answer, kept: bool) -> bool:
     """c7n keeping a resource outweighs a doubt, unless a call to AWS failed: then nothing outweighs it."""
-    return answer.truth is Truth.UNKNOWN and (answer.failed or not kept)
-
-
-def _verdict(answer: Answer, matched: bool) -> tuple[Verdict, str]:
-    if _in_doubt(answer, matched):
-        return Verdict.UNKNOWN, answer.reason
-    return (Verdict.NONCOMPLIANT, "") if matched else (Verdict.COMPLIANT, "")
+    return answer.truth is Truth.UNKNOWN and (answer.failure is not None or not kept)
 
 
 def _id_function(manager: Any) -> Any:

@@ -5,6 +5,7 @@ Importing c7n costs 0.4 to 0.9 s, so every import of it is inside a function.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -66,7 +67,10 @@ def problems(documents: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
         errors = [_sentence(error) for error in _validator(resource_type).iter_errors(dict(document))]
         if not errors:
             try:
-                policy = Policy(dict(document), Config.empty(account_id="000000000000"), session_factory=_no_session)
+                # c7n writes into the document it is given.
+                policy = Policy(
+                    copy.deepcopy(dict(document)), Config.empty(account_id="000000000000"), session_factory=_no_session
+                )
                 policy.validate()
             except (PolicyValidationError, ValueError, TypeError, KeyError) as error:
                 errors = [" ".join(str(error).split())]

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any
 
 from finops_policy import aws
-from finops_policy.model import Fact
+from finops_policy.model import Fact, FailureKind
 
 PRESENCE_TESTS = ("absent", "present", "empty", "not-null")
 READ_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError, ZeroDivisionError)
@@ -36,11 +36,11 @@ class Truth(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A filter's answer on one resource. ``failed``: a call to AWS failed, rather than that AWS had nothing to say."""
+    """A filter's answer on one resource. ``failure``: a call to AWS failed, rather than that AWS had nothing to say."""
 
     truth: Truth
     reason: str = ""
-    failed: bool = False
+    failure: aws.Failure | None = None
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class Observer:
     def answer(self, filter_: Any, resource_id: str) -> Answer:
         if not isinstance(filter_, self._group):
             answer = self._notes[id(filter_)].answer(resource_id)
-            return answer or Answer(Truth.UNKNOWN, f"filter {_kind(filter_)} never saw the resource", failed=True)
+            return answer or Answer(Truth.UNKNOWN, f"filter {_kind(filter_)} never saw the resource")
         if filter_.type == "or":
             return self._any_of(filter_.filters, resource_id)
         answer = self.all_of(filter_.filters, resource_id)
@@ -192,7 +192,7 @@ def _metrics_one_by_one(filter_: Any, notes: Notes, id_of: IdOf) -> None:
             except aws.call_errors() as error:
                 failure = aws.explain(error)
                 reason = f"metrics call failed ({failure.kind}): {failure.message}"
-                notes.undecided[resource_id] = Answer(Truth.UNKNOWN, reason, failed=True)
+                notes.undecided[resource_id] = Answer(Truth.UNKNOWN, reason, failure)
             except READ_ERRORS as error:
                 reason = f"metric {filter_.metric} could not be judged: {type(error).__name__}: {error}"
                 notes.undecided[resource_id] = Answer(Truth.UNKNOWN, reason)
@@ -281,16 +281,43 @@ def _no_doubt(_filter: Any, _resource: Resource, _matched: bool) -> Answer | Non
 def _value_doubt(filter_: Any, resource: Resource, matched: bool) -> Answer | None:
     key, expected = _value_parts(filter_)
     if key.startswith("tag:"):
-        # c7n notes the bucket calls it was denied and goes on: such a bucket looks untagged and is not.
-        if "get_bucket_tagging" in resource.get("c7n:DeniedMethods", ()):
-            return Answer(Truth.UNKNOWN, "tags could not be read: allow s3:GetBucketTagging", failed=True)
-        return None
+        return _unread_tags(filter_, resource)
     if matched or expected is None or (isinstance(expected, str) and expected in PRESENCE_TESTS):
         return None
     if filter_.get_resource_value(key, resource) is None:
         return Answer(Truth.UNKNOWN, f"attribute absent: {key}")
     if filter_.data.get("value_type") == "expr" and filter_.get_resource_value(expected, resource) is None:
         return Answer(Truth.UNKNOWN, f"attribute absent: {expected}")
+    return _incomparable(filter_, key, resource)
+
+
+def _unread_tags(filter_: Any, resource: Resource) -> Answer | None:
+    """c7n reads a bucket's tags by a call of their own and goes on when it fails: such a bucket looks untagged and is
+    not. One that was read and has no tags has an empty list."""
+    if filter_.manager.type != "s3" or "Tags" in resource:
+        return None
+    if "get_bucket_tagging" in resource.get("c7n:DeniedMethods", ()):
+        step = "Allow s3:GetBucketTagging in the role's policy, and in the bucket's."
+        failure = aws.Failure(FailureKind.OWN_PERMISSION, "s3:GetBucketTagging was denied", step)
+    else:
+        failure = aws.Failure(FailureKind.TIMEOUT, "s3:GetBucketTagging did not answer", "Run again.")
+    return Answer(Truth.UNKNOWN, f"tags could not be read: {failure.message}", failure)
+
+
+def _incomparable(filter_: Any, key: str, resource: Resource) -> Answer | None:
+    """c7n answers "no" where a comparison makes no sense: text against a number, or a date that is none."""
+    from c7n.filters.core import OPERATORS
+
+    op = OPERATORS.get(filter_.data.get("op", ""))
+    value, expected = filter_.get_resource_value(key, resource), filter_.v
+    if op is None or filter_.data.get("op") in ("in", "ni", "not-in"):
+        return None
+    try:
+        if filter_.vtype is not None:
+            expected, value = filter_.process_value_type(expected, value, resource)
+        op(value, expected)
+    except READ_ERRORS:
+        return Answer(Truth.UNKNOWN, f"{key} cannot be compared: {filter_.get_resource_value(key, resource)!r}")
     return None
 
 

@@ -6,6 +6,7 @@ request without one is refused.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -44,7 +45,7 @@ class _Answers:
         from botocore.awsrequest import AWSResponse
 
         call = f"{model.service_model.service_name}:{model.name}"
-        answer = self._always.get(call) or next(self._once.get(call, iter(())), None)
+        answer = self._always[call] if call in self._always else next(self._once.get(call, iter(())), None)
         if answer is None:
             raise UnrecordedCallError(f"no answer to {call} is recorded", hint="Add it to the fixture's responses.")
-        return AWSResponse("https://offline.invalid", 200, {}, None), answer
+        return AWSResponse("https://offline.invalid", 200, {}, None), copy.deepcopy(answer)

@@ -83,21 +83,27 @@ def evaluate_target(task: TargetTask) -> tuple[Coverage, ...]:
                 moment = dt.datetime.now(dt.UTC)
                 judged = account.judge(policy)
                 found = [_evaluation(each, policy, task, book, moment) for each in judged]
+                cell = _unless_calls_failed(cell, judged)
         except Exception as error:  # noqa: BLE001 - the one boundary: a cell that broke is a failed cell, not a hole
             failure = aws.explain(error)
-            cell = replace(
-                cell,
-                status=Status.FAILED,
-                failure_kind=failure.kind,
-                message=failure.message,
-                next_step=failure.next_step,
-            )
-            found = []
+            cell, found = _failed(cell, failure, failure.message), []
         cells.append(_counted(cell, found, calls.count - before, round((time.monotonic() - started) * 1000)))
         evaluations += found
     write_evaluations(task.evaluations, task.run_id, task.customer, evaluations)
     write_coverage(task.coverage, task.run_id, cells)
     return tuple(cells)
+
+
+def _failed(cell: Coverage, failure: aws.Failure, message: str) -> Coverage:
+    return replace(cell, status=Status.FAILED, failure_kind=failure.kind, message=message, next_step=failure.next_step)
+
+
+def _unless_calls_failed(cell: Coverage, judged: list[Judgement]) -> Coverage:
+    """A cell has failed where a call failed for some members, whatever became of the others."""
+    failures = [each.failure for each in judged if each.failure is not None]
+    if not failures:
+        return cell
+    return _failed(cell, failures[0], f"{len(failures)} of {len(judged)} members: {failures[0].message}")
 
 
 def _evaluation(
@@ -119,7 +125,7 @@ def _evaluation(
         arn=judged.arn,
         verdict=verdict,
         reason=reason,
-        facts=redact_facts(judged.facts, task.redacted_tags),
+        facts=redact_facts(judged.facts, judged.tags, task.redacted_tags),
         tags=redact_tags(judged.tags, task.redacted_tags),
         severity=policy.severity,
         waiver_id=waiver_id,

@@ -151,7 +151,7 @@ def _money(savings: Savings, source: ReportInput, names: Mapping[str, str]) -> d
     counted = [each.money for each in savings.counted if each.money]
     return {
         "currency": min(currencies, default="USD"),
-        "monthly_savings": amount(_known(savings, any(cell.status is Status.EVALUATED for cell in source.cells))),
+        "monthly_savings": amount(_known(savings, _priced(source))),
         "priced_findings": len(savings.counted),
         "unpriced_findings": sum(savings.unpriced.values()),
         "unpriced_reasons": [
@@ -170,9 +170,21 @@ def _money(savings: Savings, source: ReportInput, names: Mapping[str, str]) -> d
     }
 
 
-def _known(savings: Savings, checked: bool) -> Decimal | None:
-    """The total, unless nothing could be checked or no finding could be priced: that is unknown, not zero."""
-    return savings.total if savings.counted or (checked and not savings.unpriced) else None
+def _known(savings: Savings, tally: Tally) -> Decimal | None:
+    """The total. Where nothing was counted it is zero only if something was judged, or if all was looked at and nothing
+    is there; otherwise it is unknown."""
+    judged = tally.population - tally.unknown
+    all_seen = not tally.unchecked and not tally.unknown
+    return savings.total if savings.counted or (not savings.unpriced and (judged or all_seen)) else None
+
+
+def _priced(source: ReportInput) -> Tally:
+    """The counts of the policies that have money in them."""
+    names = {policy.name for policy in source.policies if policy.savings_method}
+    total = Tally()
+    for cell in source.cells:
+        total = total.plus(cell) if cell.policy in names else total
+    return total
 
 
 def _largest_first(amounts: Mapping[str, Decimal]) -> list[tuple[str, Decimal]]:
@@ -222,7 +234,7 @@ def _policy(policy: CompiledPolicy, tally: Tally, source: ReportInput) -> dict[s
         "severity": policy.severity.value,
         "resource_type": policy.resource,
         **_tally(tally),
-        "monthly_savings": amount(_known(savings, tally.unchecked < tally.checks)) if priced else None,
+        "monthly_savings": amount(_known(savings, tally)) if priced else None,
         "unpriced_findings": sum(savings.unpriced.values()),
         "priced": priced,
         "failed_targets": tally.unchecked,

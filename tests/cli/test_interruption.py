@@ -36,8 +36,10 @@ def test_ctrl_c_ends_the_workers_and_the_sandbox(place: Path, invoke: Invoke) ->
     with running(*RUN, "--sandbox", cwd=place) as command:
         command.wait_for(IN_WORK)
         (server,) = [each.pid for each in processes() if f"--parent {command.pid}" in each.command]
+        before = len(list(place.rglob("*.parquet")))
         command.signal(signal.SIGINT, group=True)
         leaves_nothing_whole(command, place, invoke)
+        assert len(list(place.rglob("*.parquet"))) - before <= 2, "targets in work are broken off, not waited for"
         until("the end of the sandbox", lambda: server not in {each.pid for each in processes()}, 20)
 
 

@@ -147,10 +147,36 @@ def test_a_bucket_whose_tags_were_denied_is_unknown_not_untagged() -> None:
     rows = [
         {"Name": "readable", "Tags": []},
         {"Name": "denied", "c7n:DeniedMethods": ["get_bucket_tagging"]},
+        {"Name": "silent"},
     ]
-    judged = verdicts(judge_offline(policy([{"tag:Owner": "absent"}], resource="aws.s3"), rows, {}))
-    assert judged["readable"] == ("noncompliant", "")
-    assert judged["denied"] == ("unknown", "tags could not be read: allow s3:GetBucketTagging")
+    judged = judge_offline(policy([{"tag:Owner": "absent"}], resource="aws.s3"), rows, {})
+    assert verdicts(judged) == {
+        "readable": ("noncompliant", ""),
+        "denied": ("unknown", "tags could not be read: s3:GetBucketTagging was denied"),
+        "silent": ("unknown", "tags could not be read: s3:GetBucketTagging did not answer"),
+    }
+    assert [each.failure.kind.value for each in judged if each.failure] == ["own-permission", "timeout"]
+
+
+@pytest.mark.parametrize(
+    ("filter_", "value"),
+    [
+        ({"type": "value", "key": "Size", "op": "gt", "value": 5}, "7"),
+        ({"type": "value", "key": "Size", "op": "ge", "value": 5, "value_type": "age"}, "not a date"),
+        ({"type": "value", "key": "Size", "op": "ge", "value": 5, "value_type": "age"}, "2026-13-45 00:00:00"),
+    ],
+)
+def test_what_cannot_be_compared_is_unknown_in_scope_and_in_violation(filter_: dict[str, Any], value: str) -> None:
+    rows = instances(1, Size=value)
+    for tested in (policy([filter_]), policy([{"Size": "present"}], [filter_])):
+        [judged] = judge_offline(tested, rows, {})
+        assert judged.verdict is Verdict.UNKNOWN
+        assert f"Size cannot be compared: '{value}'" in judged.reason
+
+
+def test_a_resource_listed_twice_is_judged_once() -> None:
+    judged = judge_offline(policy([{"EbsOptimized": "absent"}]), instances(1) * 2, {})
+    assert [each.resource_id for each in judged] == ["i-0"]
 
 
 def test_policies_do_not_see_each_others_annotations() -> None:
@@ -222,4 +248,4 @@ def test_a_finding_is_exactly_what_stock_c7n_matches(
     assert _stock(scope, rows) <= population
     for each in judged:
         if each.verdict is Verdict.UNKNOWN:
-            assert "absent" in each.reason or "could not read" in each.reason
+            assert "absent" in each.reason or "cannot be compared" in each.reason

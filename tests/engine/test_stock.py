@@ -122,3 +122,11 @@ def _theirs(
         key = manager_class(policy.resource).resource_type.id
         found[policy.name] = [each[key] for each in matched]
     return found
+
+
+def test_checking_with_c7n_leaves_the_compiled_files_as_they_were(project: Project) -> None:
+    from finops_policy.engine.run import check_with_c7n
+
+    before = project.compiled.files()
+    check_with_c7n(project)
+    assert project.compiled.files() == before

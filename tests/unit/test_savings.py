@@ -187,7 +187,7 @@ def test_without_a_price_a_figure_is_unknown(method: str, resource: dict[str, An
             "VolumeSize",
         ),
         ("db_instance_hours", {"Engine": "postgres"}, "DBInstanceClass"),
-            ("provisioned_capacity", {}, "ProvisionedThroughput.ReadCapacityUnits"),
+        ("provisioned_capacity", {}, "ProvisionedThroughput.ReadCapacityUnits"),
         ("provisioned_capacity", {"ProvisionedThroughput": None}, "ProvisionedThroughput.ReadCapacityUnits"),
         (
             "provisioned_capacity",
