@@ -17,7 +17,8 @@ from typing import Final
 from finops_policy import validation
 from finops_policy.errors import InvalidFilesError, UsageError, did_you_mean
 from finops_policy.library import library_root
-from finops_policy.model import Customer, Diagnostic, Framework, Mark, Pack, Price, Profile, Waiver
+from finops_policy.model import Customer, Diagnostic, Framework, Mark, Pack, Profile, Waiver
+from finops_policy.money import Price
 from finops_policy.reading import customer_of, framework_of, pack_of, prices_of, profile_of, waivers_of
 from finops_policy.sources import Document, read
 
@@ -150,14 +151,17 @@ class Catalog:
     def waivers(self, customer: str) -> tuple[list[Waiver], list[Diagnostic]]:
         """The customer's waivers, and the problems of malformed ones.
 
-        A malformed file yields no waiver: a waiver that cannot be read does not apply, and its finding stays.
+        What cannot be read does not apply, and its findings stay: one waiver with a problem, or the whole file where
+        the problem lies outside of its entries.
         """
         place = self._customers.find(customer).child(customer, "waivers.yaml")
         if not place.is_file():
             return [], []
-        problems: list[Diagnostic] = []
-        document = _load(place, "waiver", problems)
-        return ([], problems) if document is None else waivers_of(document)
+        try:
+            document = read(place.source, place.label)
+        except InvalidFilesError as error:
+            return [], list(error.diagnostics)
+        return waivers_of(document, validation.validate(document, "waiver"))
 
     def prices(self) -> tuple[Price, ...]:
         """The price book: the workspace's own ``pricebook.yaml``, else the built-in one."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeAlias
+
+from finops_policy.money import Money
 
 API_VERSION = "finops-policy/v1"
 
@@ -293,20 +294,6 @@ class Framework:
     mark: Mark
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """A list price per unit. ``verified`` is false while nobody has confirmed it against its source."""
-
-    key: str
-    region: str
-    unit: str
-    amount: Decimal
-    currency: str
-    source: str
-    as_of: dt.date
-    verified: bool
-
-
 # --- What is compiled, and what a run finds -------------------------------------------------------------------------
 
 
@@ -340,23 +327,6 @@ class CompiledPolicy:
     @property
     def qualified_name(self) -> str:
         return f"{self.pack}/{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """A monthly figure and how it came about. Without an amount ``reason`` says why: unknown is never zero.
-
-    ``cost`` is what the resource costs a month, ``savings`` what mending the finding would save, both in ``currency``.
-    """
-
-    currency: str
-    method: str = ""
-    cost: Decimal | None = None
-    savings: Decimal | None = None
-    source: str = ""
-    as_of: dt.date | None = None
-    verified: bool = False
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

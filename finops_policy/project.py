@@ -37,15 +37,23 @@ def load(catalog: Catalog, customer_name: str, profile_name: str | None) -> Proj
     frameworks = tuple(catalog.framework(name) for name in profile.frameworks if name in known)
     packs = catalog.all_packs()
     waivers, malformed = catalog.waivers(customer.name)
+    policies = {policy for pack in packs.values() for policy in pack.policies}
+    strangers = [waiver for waiver in waivers if waiver.policy not in policies]
+    malformed += [_stranger(waiver, policies) for waiver in strangers]
     return Project(
         customer=customer,
         profile=profile,
         packs=packs,
         frameworks=frameworks,
         compiled=compile_set(profile, customer, packs, frameworks),
-        waivers=tuple(waivers),
+        waivers=tuple(waiver for waiver in waivers if waiver not in strangers),
         malformed=tuple(malformed),
     )
+
+
+def _stranger(waiver: Waiver, known: set[str]) -> Diagnostic:
+    message = f"Waiver {waiver.id} names a policy {waiver.policy!r} that no pack has; it does not apply."
+    return Diagnostic("unknown-policy", message, waiver.mark, did_you_mean(waiver.policy, known))
 
 
 def select_targets(customer: Customer, accounts: tuple[str, ...], regions: tuple[str, ...]) -> tuple[Target, ...]:

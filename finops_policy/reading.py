@@ -7,6 +7,7 @@ What a schema cannot say is checked here: ids used twice, groups and approvals t
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -27,7 +28,6 @@ from finops_policy.model import (
     ParameterValue,
     Policy,
     Posture,
-    Price,
     Profile,
     Setting,
     Settings,
@@ -35,6 +35,7 @@ from finops_policy.model import (
     Strength,
     Waiver,
 )
+from finops_policy.money import Price
 from finops_policy.sources import Document
 
 
@@ -143,13 +144,21 @@ def customer_of(document: Document) -> Customer:
     )
 
 
-def waivers_of(document: Document) -> tuple[list[Waiver], list[Diagnostic]]:
-    """Those that may apply, and the problems of the others: approved by who requested them, or of an id used before."""
+def waivers_of(document: Document, problems: list[Diagnostic]) -> tuple[list[Waiver], list[Diagnostic]]:
+    """Those that may apply, and the problems of the others: what their schema says (``problems``), approved by who
+    requested them, or of an id used before."""
+    entries = document.data.get("waivers") if isinstance(document.data, dict) else None
+    starts = [document.mark("waivers", index) for index in range(len(entries))] if isinstance(entries, list) else []
+    broken = {bisect_right(starts, problem.mark) - 1 for problem in problems}
     waivers: list[Waiver] = []
-    problems: list[Diagnostic] = []
+    problems = list(problems)
     seen: dict[str, Mark] = {}
-    for index, raw in enumerate(document.data["waivers"]):
-        mark = document.mark("waivers", index)
+    if not isinstance(entries, list) or -1 in broken:
+        return waivers, problems
+    for index, raw in enumerate(entries):
+        if index in broken:
+            continue
+        mark = starts[index]
         if raw["id"] in seen:
             message = f"Waiver id {raw['id']} is used twice; this one does not apply."
             problems.append(Diagnostic("duplicate", message, mark, "Give it an id of its own.", (seen[raw["id"]],)))

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from finops_policy.model import Evaluation, Money, Price, Verdict
+from finops_policy.model import Evaluation, Verdict
+from finops_policy.money import Money, Price
 
 HOURS_PER_MONTH = Decimal(730)
 CENT_FRACTION = Decimal("0.0001")

@@ -24,16 +24,8 @@ from finops_policy.compiler import CompiledSet
 from finops_policy.engine.worker import TargetTask, evaluate_target, prepare
 from finops_policy.evidence.bundle import PartKind
 from finops_policy.evidence.parquet import write_coverage, write_evaluations
-from finops_policy.model import (
-    CompiledPolicy,
-    Coverage,
-    Customer,
-    FailureKind,
-    Price,
-    Status,
-    Target,
-    Waiver,
-)
+from finops_policy.model import CompiledPolicy, Coverage, Customer, FailureKind, Status, Target, Waiver
+from finops_policy.money import Price
 
 ROLES_AT_ONCE = 16
 

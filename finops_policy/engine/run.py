@@ -21,7 +21,8 @@ from finops_policy.evidence.chain import read_head
 from finops_policy.evidence.layout import new_run_id
 from finops_policy.evidence.signing import SigningKey
 from finops_policy.evidence.store import LocalStore
-from finops_policy.model import Coverage, Diagnostic, Price, Target
+from finops_policy.model import Coverage, Diagnostic, Target
+from finops_policy.money import Price
 from finops_policy.project import Project, select_policies, select_targets
 
 
@@ -74,8 +75,9 @@ def execute(
     quiet()
     check_with_c7n(project)
     progress.said(f"Caller: {caller.arn}")
-    if (folder := store.customer_folder(project.customer.name)).is_dir():
-        read_head(folder, key.public)  # a chain that this key cannot continue: better said before the work than after
+    read_head(
+        store.customer_folder(project.customer.name), key.public
+    )  # a chain that this key cannot continue: better said before the work than after
     started = dt.datetime.now(dt.UTC)
     run_id = new_run_id(started)
     bundle = store.create(project.customer.name, run_id)

@@ -20,7 +20,8 @@ from finops_policy import aws
 from finops_policy.custodian import library
 from finops_policy.custodian.account import Account, Judgement
 from finops_policy.evidence.parquet import write_coverage, write_evaluations
-from finops_policy.model import CompiledPolicy, Coverage, Evaluation, Price, Status, Target, Verdict, Waiver
+from finops_policy.model import CompiledPolicy, Coverage, Evaluation, Status, Target, Verdict, Waiver
+from finops_policy.money import Price
 from finops_policy.redaction import redact_facts, redact_tags
 from finops_policy.savings import PriceBook, price
 from finops_policy.waivers import find_waiver

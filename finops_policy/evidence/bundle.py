@@ -1,7 +1,7 @@
 """Writing one run's bundle, and sealing it.
 
 The parent process owns the bundle; workers only write the parts it names for them. Until it is sealed, a bundle is an
-incomplete run: nothing reads it as evidence, and it can be resumed.
+incomplete run: nothing reads it as evidence.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class BundleWriter:
 
         The order decides what a crash leaves behind. The signature comes first, over the very bytes that will be
         ``run.json``; then ``run.json``, which makes the run real; then the head of the chain. A crash before
-        ``run.json`` leaves an incomplete run, whose stray signature is written anew when it is resumed; the other way
+        ``run.json`` leaves an incomplete run, whose stray signature vouches for nothing; the other way
         round there would be a moment with a real run that nobody signed. A crash before the head leaves a real, signed
         run that the head does not name yet: ``verify`` says so, and the next seal follows the run itself and mends the
         head. Writing the head first would leave one that names a run which never was, as if somebody had removed it.

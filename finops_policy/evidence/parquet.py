@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from finops_policy.errors import EvidenceError
 from finops_policy.evidence.canonical import clean, encode
 from finops_policy.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, failure, publish
-from finops_policy.model import Coverage, Evaluation, Fact, FailureKind, Money, Severity, Status, Verdict
+from finops_policy.model import Coverage, Evaluation, Fact, FailureKind, Severity, Status, Verdict
+from finops_policy.money import Money
 
 if TYPE_CHECKING:
     import duckdb

@@ -66,13 +66,6 @@ class LocalStore:
         make_folder(folder)
         return BundleWriter(folder, customer, run_id)
 
-    def resume(self, customer: str, run_id: str) -> BundleWriter:
-        """The bundle of an incomplete run, to be finished and sealed."""
-        run = self._known(customer, run_id)
-        if run.sealed:
-            raise UsageError(f"Run {run_id} is sealed: there is nothing to resume", hint="Start a new run instead.")
-        return BundleWriter(run.folder, customer, run_id)
-
     def runs(self, customer: str) -> list[RunSummary]:
         """All runs of a customer, sealed or not, oldest first; none when the customer has no folder yet."""
         folder = self.customer_folder(customer)

@@ -75,31 +75,34 @@ def verify_bundle(folder: Path, key: PublicKey) -> Verification:
 
 
 def verify_chain(customer: Path, key: PublicKey, *, only: Path | None = None) -> Verification:
-    """Verify a customer's chain and the files of its runs; with ``only``, of that one run.
+    """Verify a customer's chain and the files of its runs; with ``only``, of that one run. A run that was never sealed
+    is no evidence and no fault of the chain: a note names it.
 
     Raises :class:`EvidenceError` when there is nothing to verify: no run at all is not a chain without a fault.
     """
     runs = [_check_run(folder, customer, key) for folder in layout.run_folders(customer)]
     head = _read_head(customer, key)
-    if not runs and head.problem and head.problem.kind is ProblemKind.HEAD_MISSING:
-        raise EvidenceError(f"There is no run in {customer}", hint="Check the path; if runs were there, find out why.")
+    sealed = [run for run in runs if not run.incomplete]
+    if not sealed and head.problem and head.problem.kind is ProblemKind.HEAD_MISSING:
+        raise EvidenceError(
+            f"There is no sealed run in {customer}", hint="Check the path; if runs were there, find out why."
+        )
     problems = [*_check_head(customer, head, runs), *_check_chain(customer, runs, head.proven)]
     missing = {problem.where for problem in problems if problem.kind is ProblemKind.RUN_MISSING}
     files, notes = 0, []
     for run in runs:
         if run.incomplete and printable(str(run.folder)) in missing:
             continue
-        chosen = only in {None, run.folder}
-        if run.incomplete and not chosen:
+        if run.incomplete and only != run.folder:
             notes.append(printable(f"{run.folder.name} is incomplete, so it is no part of the chain."))
-        else:
-            problems += run.problems
-        if chosen:
+            continue
+        problems += run.problems
+        if only in {None, run.folder}:
             count, wrong = _check_files(run)
             files += count
             problems += wrong
     newest = head.proven.link if head.proven and not problems else None
-    return Verification(only or customer, len(runs), files, True, newest, tuple(problems), tuple(notes))
+    return Verification(only or customer, len(sealed), files, True, newest, tuple(problems), tuple(notes))
 
 
 # --- One run --------------------------------------------------------------------------------------------------------

@@ -119,7 +119,10 @@ def test_it_does_the_main_job_from_an_empty_folder(installed: Path, place: Path,
     assert alone("verify", "--customer", "acme").code == 0
 
     def findings(bundle: Path) -> Counter[tuple[str, ...]]:
-        return Counter((*each.fingerprint, each.verdict.value) for each in read_evaluations(bundle))
+        return Counter(
+            (each.policy, each.account_id, each.region, each.arn or each.resource_id, each.verdict.value)
+            for each in read_evaluations(bundle)
+        )
 
     assert findings(place / summary["bundle"]) == findings(full_run.bundle), (
         "two runs, two sandboxes, the same findings"

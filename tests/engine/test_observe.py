@@ -208,7 +208,9 @@ LEAVES = st.builds(
 TREES = st.recursive(
     LEAVES,
     lambda children: st.builds(
-        lambda kind, some: {kind: some}, st.sampled_from(["and", "or", "not"]), st.lists(children, min_size=1, max_size=3)
+        lambda kind, some: {kind: some},
+        st.sampled_from(["and", "or", "not"]),
+        st.lists(children, min_size=1, max_size=3),
     ),
     max_leaves=6,
 )

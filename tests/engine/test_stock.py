@@ -68,9 +68,7 @@ def test_custodian_matches_the_same_resources(
     assert sum(map(len, ours.values())) > 20
 
 
-def _ours(
-    project: Project, target: Target, credentials: aws.Credentials, folder: Path
-) -> dict[str, list[str]]:
+def _ours(project: Project, target: Target, credentials: aws.Credentials, folder: Path) -> dict[str, list[str]]:
     policies = project.compiled.policies(target.account_id)
     for kind in ("evaluations", "coverage"):
         (folder / kind).mkdir()

@@ -16,7 +16,6 @@ from finops_policy.model import (
     Evaluation,
     Framework,
     Mark,
-    Money,
     Pack,
     PackChoice,
     Parameter,
@@ -31,6 +30,7 @@ from finops_policy.model import (
     Verdict,
     Waiver,
 )
+from finops_policy.money import Money
 
 NOW = dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)
 PROD, DEV = "111122223333", "444455556666"

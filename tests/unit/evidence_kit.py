@@ -16,7 +16,8 @@ from finops_policy.evidence.layout import new_run_id
 from finops_policy.evidence.parquet import write_coverage, write_evaluations
 from finops_policy.evidence.signing import SigningKey
 from finops_policy.evidence.store import LocalStore
-from finops_policy.model import Coverage, Evaluation, Fact, FailureKind, Money, Severity, Status, Target, Verdict
+from finops_policy.model import Coverage, Evaluation, Fact, FailureKind, Severity, Status, Target, Verdict
+from finops_policy.money import Money
 
 NOW = dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)
 SHA = "0123456789abcdef" * 4

@@ -640,6 +640,22 @@ def test_a_malformed_waiver_does_not_apply_and_is_told(tmp_path: Path, changes: 
     assert {problem.mark.line for problem in told} == {line}
 
 
+def test_a_malformed_waiver_does_not_take_the_others_with_it(tmp_path: Path) -> None:
+    text = WAIVERS + waiver_text() + waiver_text("W-2", expires="soon") + waiver_text("W-3")
+    ids, (problem,) = waivers(tmp_path, text)
+    assert ids == ["W-1", "W-3"]
+    assert "soon" in problem.message
+
+
+@pytest.mark.parametrize(
+    "text", ["kind: Waivers\n", "apiVersion: finops-policy/v1\nkind: Waivers\nwaivers: 3\n", "- 1\n"]
+)
+def test_a_file_that_is_no_list_of_waivers_waives_nothing(tmp_path: Path, text: str) -> None:
+    ids, told = waivers(tmp_path, text)
+    assert not ids
+    assert told
+
+
 def test_a_waiver_without_an_end_does_not_apply(tmp_path: Path) -> None:
     text = WAIVERS + waiver_text().replace("    expires: 2026-12-31\n", "")
     ids, (problem,) = waivers(tmp_path, text)

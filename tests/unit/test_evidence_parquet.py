@@ -25,7 +25,8 @@ from finops_policy.evidence import parquet
 from finops_policy.evidence.canonical import clean
 from finops_policy.evidence.parquet import read_coverage, read_evaluations, write_coverage, write_evaluations
 from finops_policy.library import library_root
-from finops_policy.model import Coverage, Evaluation, Fact, FailureKind, Money, Severity, Status, Verdict
+from finops_policy.model import Coverage, Evaluation, Fact, FailureKind, Severity, Status, Verdict
+from finops_policy.money import Money
 from tests.unit.evidence_kit import NOW, TARGETS, cells, evaluation, largest_file
 
 RUN = "20261124T080000Z-3f2a9c1b"

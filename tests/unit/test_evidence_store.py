@@ -74,7 +74,6 @@ def test_a_customer_name_that_could_lead_out_is_refused(store: LocalStore, name:
         lambda: store.create(name, new_run_id(NOW)),
         lambda: store.runs(name),
         lambda: store.find(name, "latest"),
-        lambda: store.resume(name, new_run_id(NOW)),
     ):
         with pytest.raises(UsageError, match="not a customer name"):
             refuse()
@@ -395,7 +394,7 @@ def killed_before(name: str, store: LocalStore, key: SigningKey) -> None:
 
 
 @pytest.mark.parametrize("name", ["run.dsse.json", "run.json"])
-def test_a_crash_before_the_record_leaves_an_incomplete_run_that_can_be_resumed(
+def test_a_crash_before_the_record_leaves_an_incomplete_run_that_the_next_one_passes_over(
     store: LocalStore, key: SigningKey, name: str
 ) -> None:
     first = sealed(store, key)
@@ -408,9 +407,9 @@ def test_a_crash_before_the_record_leaves_an_incomplete_run_that_can_be_resumed(
 
     later = sealed(store, key, 2)
     assert later.previous == first.link
-    resumed = store.resume("acme", crashed.run_id).seal(record(), key)
-    assert resumed.previous == later.link
-    assert verify(store.customer_folder("acme"), key.public).problems == ()
+    chain = verify(store.customer_folder("acme"), key.public)
+    assert chain.ok
+    assert chain.notes == (f"{crashed.folder.name} is incomplete, so it is no part of the chain.",)
 
 
 def test_a_crash_before_the_head_is_mended_by_the_next_seal(store: LocalStore, key: SigningKey) -> None:
@@ -468,7 +467,7 @@ def test_a_name_that_is_not_there(store: LocalStore, key: SigningKey) -> None:
         store.find("acmee", "latest")
     assert caught.value.hint == "Did you mean acme?"
     with pytest.raises(UsageError, match="no run 'x'"):
-        store.resume("acme", "x")
+        store.find("acme", "x")
 
 
 def test_an_incomplete_run_is_no_evidence_yet(store: LocalStore) -> None:
@@ -477,11 +476,6 @@ def test_an_incomplete_run_is_no_evidence_yet(store: LocalStore) -> None:
         with pytest.raises(EvidenceError, match="incomplete") as caught:
             store.find("acme", name)
         assert "make a new run" in caught.value.hint
-
-
-def test_a_sealed_run_is_not_resumed(store: LocalStore, key: SigningKey) -> None:
-    with pytest.raises(UsageError, match="nothing to resume"):
-        store.resume("acme", sealed(store, key).link.run_id)
 
 
 def test_one_run_one_folder(store: LocalStore) -> None:

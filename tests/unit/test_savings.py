@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finops_policy.catalog import Catalog
-from finops_policy.model import Evaluation, Money, Price, Verdict
+from finops_policy.model import Evaluation, Verdict
+from finops_policy.money import Money, Price
 from finops_policy.savings import METHODS, NOT_COUNTED, SIZES, PriceBook, Unpriced, add_up, price
 from finops_policy.validation import schema
 from tests.unit.builders import DEV, PROD, evaluation
