@@ -21,7 +21,9 @@ from finops_policy.errors import ExitCode
 @options.verbose
 def command(customer: str, profile: str | None, output: Path | None, check: bool, workspace: Path) -> int:
     """Compile a customer's packs to plain Cloud Custodian policies: policies.yaml, one file for each account with
-    parameters of its own, and finops-policy.lock with every version and digest. `custodian run` accepts them.
+    parameters of its own, and finops-policy.lock with every version and digest.
+
+    `custodian run` accepts each of the files, one at a time: they name the same policies.
 
     \b
     Examples:

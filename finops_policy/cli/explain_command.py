@@ -18,7 +18,9 @@ from finops_policy.errors import ExitCode
 @options.workspace
 @options.verbose
 def command(customer: str, profile: str | None, form: str, workspace: Path) -> int:
-    """Show every parameter's value, the layer that set it (pack, profile, customer, account) and the place it stands.
+    """Show every parameter's value, the layer that set it, and the place where it stands.
+
+    A later layer wins: pack, profile, customer, account.
 
     \b
     Example:

@@ -30,7 +30,7 @@ class Lines:
 
     def started(self, targets: int, cells: int) -> None:
         self._targets = targets
-        stderr().print(f"Checking {targets} targets, {cells} checks.")
+        stderr().print(f"Checking {targets} targets, {cells} cells.")
 
     def finished(self, target: Target, cells: Sequence[Coverage]) -> None:
         self._done += 1
@@ -38,23 +38,23 @@ class Lines:
 
 
 class Bars:
-    """Two bars: targets, and checks (targets x policies)."""
+    """Two bars: targets, and cells (targets x policies)."""
 
     def __init__(self, display: Progress) -> None:
         self._display = display
         self._targets = display.add_task("Targets", total=None)
-        self._checks = display.add_task("Checks", total=None)
+        self._cells = display.add_task("Cells", total=None)
 
     def said(self, text: str) -> None:
         self._display.console.print(text, soft_wrap=True)
 
     def started(self, targets: int, cells: int) -> None:
         self._display.update(self._targets, total=targets)
-        self._display.update(self._checks, total=cells)
+        self._display.update(self._cells, total=cells)
 
     def finished(self, target: Target, cells: Sequence[Coverage]) -> None:
         self._display.advance(self._targets)
-        self._display.advance(self._checks, len(cells))
+        self._display.advance(self._cells, len(cells))
         self._display.console.print(describe(target, cells))
 
 

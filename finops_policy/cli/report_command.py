@@ -15,7 +15,9 @@ from finops_policy.errors import EvidenceError, ExitCode, UsageError
 @click.option("--run", "run_id", default="latest", show_default=True, help="Run id, or latest.")
 @click.option("--framework", "frameworks", multiple=True, help="Report on this framework; default: the profile's own.")
 @click.option("--format", "forms", default="html,json", show_default=True, help="Formats, separated by commas.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder. Default: build/reports/.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder. Default: build/reports/CUSTOMER/RUN."
+)
 @options.store
 @options.workspace
 @options.quiet
@@ -31,6 +33,8 @@ def command(
     quiet: bool,
 ) -> int:
     """Write the report of a sealed run, and print the paths of the files written.
+
+    Figures come from the run's evidence; controls come from the frameworks as they are today.
 
     \b
     Examples:

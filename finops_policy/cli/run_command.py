@@ -51,7 +51,9 @@ def command(
     workspace: Path,
     quiet: bool,
 ) -> int:
-    """Judge every account x region of a customer against its profile's policies. Nothing in AWS is ever changed.
+    """Judge every account x region of a customer against its profile's policies.
+
+    Nothing in AWS is ever changed: a run only reads.
 
     \b
     Examples:
@@ -115,7 +117,7 @@ def _show_plan(project: Project, selection: Selection) -> None:
     names = select_policies(project.compiled, selection.policies)
     console = stdout()
     console.print(
-        f"{len(targets)} targets x {len(names)} policies = {len(targets) * len(names)} checks. Nothing was run."
+        f"{len(targets)} targets x {len(names)} policies = {len(targets) * len(names)} cells. Nothing was run."
     )
     for target in targets:
         role = project.customer.role_arn(target.account_id) if project.customer.role_name else "the caller's own"

@@ -17,6 +17,8 @@ from finops_policy.errors import EvidenceError, ExitCode, UsageError, did_you_me
 def command() -> None:
     """Look at the runs in the evidence store.
 
+    A run that was interrupted was never sealed: it is listed, and is no evidence.
+
     \b
     Example:
       finops-policy runs list --customer acme
@@ -77,4 +79,4 @@ def _told(row: Mapping[str, Any]) -> str:
     if "population" not in row:
         return "DAMAGED: its record cannot be read; see `finops-policy verify`"
     counts = f"{row['population']} judged, {row['noncompliant']} noncompliant, {row['unknown']} unknown"
-    return f"{counts}, {row['failed']} checks failed"
+    return f"{counts}, {row['failed']} cells failed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -47,20 +47,28 @@ def show(data: Mapping[str, Any], folder: Path, form: str) -> None:
         return
     console = stdout()
     console.print(_table(data, wide=console.width >= WIDE))
-    console.print(coverage_line(data["coverage"], data["not_checked"]))
-    console.print(Text(totals_line(data["totals"])))
-    console.print(Text(money_line(data["money"], data["coverage"]["complete"] and not data["totals"]["unknown"])))
-    if any(_money_cell(policy).endswith("?") for policy in data["policies"]):
-        console.print(Text("+? means more, unknown: findings without a price, or members that could not be judged."))
-    for gap, regions, count in _by_account(data["not_checked"]):
-        place = f"{gap['account_name'] or gap['account_id']} {', '.join(regions)}"
-        console.print(Text(f"  {plain(place)}: {count} not checked ({gap['kind']}): {plain(gap['message'])}", "yellow"))
-        console.print(Text(f"    {plain(gap['next_step'])}"))
+    for line in _sentences(data):
+        # Only a terminal has an edge to wrap at; in a file a sentence is a line.
+        console.print(line, soft_wrap=not console.is_terminal)
     console.print(Text(f"Evidence: {folder}"), soft_wrap=True)
 
 
+def _sentences(data: Mapping[str, Any]) -> Iterator[Text]:
+    """What the table cannot say: coverage, totals, money, and what was not checked and what to do about it."""
+    yield coverage_line(data["coverage"], data["not_checked"])
+    yield Text(totals_line(data["totals"]))
+    if any(policy["priced"] for policy in data["policies"]):
+        yield Text(money_line(data["money"], data["coverage"]["complete"] and not data["totals"]["unknown"]))
+    if any(_money_cell(policy).endswith("?") for policy in data["policies"]):
+        yield Text("+? means more, unknown: findings without a price, or members that could not be judged.")
+    for gap, regions, count in _by_account(data["not_checked"]):
+        place = f"{gap['account_name'] or gap['account_id']} {', '.join(regions)}"
+        yield Text(f"  {plain(place)}: {count} not checked ({gap['kind']}): {plain(gap['message'])}", "yellow")
+        yield Text(f"    {plain(gap['next_step'])}")
+
+
 def _by_account(gaps: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], list[str], int]]:
-    """Gaps of one account with one cause, told once: the first of them, their regions, and the checks they cost."""
+    """Gaps of one account with one cause, told once: the first of them, their regions, and the cells they cost."""
     merged: dict[tuple[str, ...], tuple[Mapping[str, Any], list[str], int]] = {}
     for gap in gaps:
         key = (gap["account_id"], gap["kind"], gap["message"], gap["next_step"])
@@ -78,20 +86,25 @@ def _table(data: Mapping[str, Any], *, wide: bool) -> Table:
     for name in names if wide else short:
         table.add_column(name, justify="right", no_wrap=True)
     pack = ""
+    seen = {cell["policy"] for cell in data["coverage"]["grid"] if cell["status"] == "evaluated" or cell["population"]}
     for policy in data["policies"]:
         if policy["pack"] != pack:
             pack = policy["pack"]
             table.add_row(Text(f"{pack} {policy['pack_version']}", "bold"))
-        table.add_row(*_row(policy))
+        table.add_row(*_row(policy, policy["name"] in seen))
     totals = data["totals"]
     table.add_section()
     counts = [f"{totals[name]:,}" for name in names[:5]]
     gaps = data["coverage"]["failed"] + data["coverage"]["skipped"]
-    table.add_row(Text("all", "bold"), *counts, f"{gaps:,}", grouped(data["money"]["monthly_savings"]))
+    table.add_row(Text("all", "bold"), *counts, f"{gaps:,}", _total_money(data))
     return table
 
 
-def _row(policy: Mapping[str, Any]) -> list[Text]:
+def _row(policy: Mapping[str, Any], seen: bool) -> list[Text]:
+    """``seen``: something was evaluated. Where nothing was, no count is known, and none is zero."""
+    gaps = Text(f"{policy['failed_targets']:,}", "yellow" if policy["failed_targets"] else "")
+    if not seen:
+        return [Text(policy["name"]), *(Text("?", "yellow") for _ in range(5)), gaps, Text(_money_cell(policy))]
     return [
         Text(policy["name"]),
         Text(f"{policy['population']:,}"),
@@ -99,9 +112,14 @@ def _row(policy: Mapping[str, Any]) -> list[Text]:
         Text(f"{policy['noncompliant']:,}", "bold red" if policy["noncompliant"] else ""),
         Text(f"{policy['waived']:,}"),
         Text(f"{policy['unknown']:,}", "yellow" if policy["unknown"] else ""),
-        Text(f"{policy['failed_targets']:,}", "yellow" if policy["failed_targets"] else ""),
+        gaps,
         Text(_money_cell(policy)),
     ]
+
+
+def _total_money(data: Mapping[str, Any]) -> str:
+    priced = any(policy["priced"] for policy in data["policies"])
+    return grouped(data["money"]["monthly_savings"]) if priced else "-"
 
 
 def _money_cell(policy: Mapping[str, Any]) -> str:
@@ -123,7 +141,7 @@ def grouped(amount: str | None) -> str:
 
 def coverage_line(coverage: Mapping[str, Any], gaps: Sequence[Mapping[str, Any]]) -> Text:
     cells, evaluated, elsewhere = coverage["cells"], coverage["evaluated"], coverage["not_applicable"]
-    told = f"{evaluated} of {cells} checks made, {elsewhere} not applicable"
+    told = f"{evaluated} of {cells} cells evaluated, {elsewhere} not applicable"
     if coverage["complete"]:
         return Text(f"Coverage complete: {told}.", "green")
     missing = coverage["failed"] + coverage["skipped"]

@@ -16,7 +16,9 @@ from finops_policy.errors import ExitCode, FinopsPolicyError, InvalidFilesError
 @click.option("-q", "--quiet", is_flag=True, help="Only failures.")
 @options.verbose
 def command(paths: tuple[Path, ...], workspace: Path, quiet: bool) -> int:
-    """Run fixtures through Cloud Custodian's real filters, without AWS. Default: tests/policies in the workspace.
+    """Run fixtures through Cloud Custodian's real filters, without AWS.
+
+    Default: tests/policies in the workspace. Exits with 3 when a fixture fails.
 
     \b
     Examples:

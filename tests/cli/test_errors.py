@@ -140,7 +140,7 @@ def test_a_wrong_external_id_reaches_no_account(in_sandbox: Sandbox, place: Path
     customer(place, "acme", text.replace("acme-7f3c", "stolen"))
     said = invoke(*SMALL, "--allow-incomplete", "--fail-on", "never")
     assert said.code == 0
-    assert "0 of 2 checks made, 0 not applicable, 2 NOT CHECKED (own-permission)." in said.out
+    assert "0 of 2 cells evaluated, 0 not applicable, 2 NOT CHECKED (own-permission)." in said.out
     assert invoke(*SMALL, "-q").code == 4
 
 

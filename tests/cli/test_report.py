@@ -160,7 +160,7 @@ def test_runs_are_listed_with_their_counts(full_run: FullRun, invoke: Invoke) ->
     assert text.code == 0
     assert text.out == (
         f"{run_id}  {counts['population']} judged, {counts['noncompliant']} noncompliant, "
-        f"{counts['unknown']} unknown, 52 checks failed\n"
+        f"{counts['unknown']} unknown, 52 cells failed\n"
     )
     (row,) = json.loads(invoke("runs", "list", "--customer", "acme", "--store", full_run.store, "--format", "json").out)
     assert row == {

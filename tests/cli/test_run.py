@@ -22,7 +22,7 @@ from tests.cli.conftest import FullRun, Invoke
 from tests.cli.kit import ANSI, Result, finops, running
 
 COVERAGE = re.compile(
-    r"^Coverage INCOMPLETE: (\d+) of (\d+) checks made, (\d+) not applicable, (\d+) NOT CHECKED", re.MULTILINE
+    r"^Coverage INCOMPLETE: (\d+) of (\d+) cells evaluated, (\d+) not applicable, (\d+) NOT CHECKED", re.MULTILINE
 )
 JUDGED = re.compile(
     r"^Judged ([\d,]+) = ([\d,]+) compliant \+ ([\d,]+) noncompliant \+ ([\d,]+) waived \+ ([\d,]+) unknown\.$",
@@ -143,7 +143,7 @@ def test_another_sandbox_gives_the_same_findings(full_run: FullRun, small_run: I
 def test_findings_end_with_3(small_run: Invoke) -> None:
     said = small_run()
     assert said.code == 3
-    assert "Coverage complete: 1 of 1 checks made" in said.out
+    assert "Coverage complete: 1 of 1 cells evaluated" in said.out
     assert rows(said)["s3-required-tags"][2] > 0
 
 
@@ -294,7 +294,7 @@ def test_a_dry_run_calls_nothing_and_writes_nothing(
     monkeypatch.setattr("subprocess.Popen.__init__", forbidden)
     said = invoke("run", "--customer", "acme", "--dry-run", "--sandbox")
     assert said.code == 0
-    assert said.out.startswith("8 targets x 26 policies = 208 checks. Nothing was run.")
+    assert said.out.startswith("8 targets x 26 policies = 208 cells. Nothing was run.")
     assert "222233334444 acme-legacy eu-west-1  through arn:aws:iam::222233334444:role/finops-policy-reader" in said.out
     assert len(said.lines("  ")) == 8 + 26
     assert said.err == ""
