@@ -37,7 +37,7 @@ MOMENT = re.compile(r"now-(\d+)([dhm])(:date)?")
 UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 OUT_OF_SCOPE = "out-of-scope"
 ANSWERS = ("compliant", "noncompliant", "unknown", OUT_OF_SCOPE)
-KEYS = {"policy", "resources", "expect", "parameters", "responses", "description"}
+FORMS = {"policy": str, "resources": list, "expect": dict, "parameters": dict, "responses": dict, "description": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,12 @@ def check(path: Path, catalog: Catalog) -> list[Mismatch]:
 def _validate(document: Document) -> None:
     data = document.data
     problems = []
-    if not isinstance(data, dict) or not {"policy", "resources", "expect"} <= set(data) <= KEYS:
+    if not isinstance(data, dict) or not {"policy", "resources", "expect"} <= set(data) <= set(FORMS):
         message = "A fixture has policy, resources and expect, and may have parameters, responses and description."
         problems.append(Diagnostic("fixture", message, document.mark()))
-    elif not data["expect"] or not isinstance(data["expect"], dict):
+    elif wrong := [key for key, form in FORMS.items() if not isinstance(data.get(key, form()), form)]:
+        problems += [Diagnostic("fixture", f"`{key}` has the wrong form.", document.mark(key)) for key in wrong]
+    elif not data["expect"]:
         problems.append(Diagnostic("fixture", "A fixture expects something.", document.mark("expect")))
     else:
         for resource_id, answer in data["expect"].items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import rich_click as click
@@ -36,6 +37,7 @@ def command(customer: str, profile: str | None, output: Path | None, check: bool
     from finops_policy.files import make_folders, write_atomic
     from finops_policy.project import load
 
+    os.environ.pop("AWS_PROFILE", None)  # nothing here asks AWS, but c7n's imports fail on a profile that is gone
     project = load(Catalog(workspace), customer, profile)
     check_with_c7n(project)
     folder = output or workspace / "build" / "compiled" / customer

@@ -76,7 +76,7 @@ def command(
     tell_diagnostics(project.malformed)
     selection = Selection(accounts, regions, policies)
     if dry_run:
-        _show_plan(project, selection)
+        _show_plan(project, selection, form)
         return ExitCode.CLEAN
     key = _signing_key()
     with options.aws_environment(workspace, sandbox) as environment, progress(quiet=quiet) as watcher:
@@ -109,13 +109,21 @@ def _signing_key() -> SigningKey:
     return key
 
 
-def _show_plan(project: Project, selection: Selection) -> None:
+def _show_plan(project: Project, selection: Selection, form: str) -> None:
+    import json
+
     from finops_policy.cli.console import stdout
     from finops_policy.project import select_policies, select_targets
 
     targets = select_targets(project.customer, selection.accounts, selection.regions)
     names = select_policies(project.compiled, selection.policies)
     console = stdout()
+    if form == "json":
+        listed = [{"account_id": each.account_id, "region": each.region} for each in targets]
+        chosen = [policy.qualified_name for policy in project.compiled.policies() if policy.name in names]
+        document = {"schema": "finops-policy/dry-run/v1", "targets": listed, "policies": chosen}
+        console.out(json.dumps(document, indent=2), highlight=False)
+        return
     console.print(
         f"{len(targets)} targets x {len(names)} policies = {len(targets) * len(names)} cells. Nothing was run."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import rich_click as click
@@ -32,6 +33,7 @@ def command(paths: tuple[Path, ...], workspace: Path, quiet: bool) -> int:
     from finops_policy.custodian.library import quiet as quiet_c7n
     from finops_policy.fixtures import check, find
 
+    os.environ.pop("AWS_PROFILE", None)  # nothing here asks AWS, but c7n's imports fail on a profile that is gone
     quiet_c7n()
     console, catalog = stdout(), Catalog(workspace)
     files = find(list(paths) or [workspace / "tests" / "policies"])

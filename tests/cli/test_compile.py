@@ -155,3 +155,8 @@ def test_explain_follows_the_profile(profile: str, place: Path, invoke: Invoke) 
     (row,) = [each for each in rows if (each["account_id"], each["parameter"]) == ("", "audit_log_min_days")]
     assert row["layer"] == "profile"
     assert row["place"].startswith(f"policies/profiles/{profile}.yaml:")
+
+
+def test_a_profile_of_aws_that_is_gone_does_not_matter_where_aws_is_not_asked(place: Path) -> None:
+    said = finops("compile", "--customer", "acme", cwd=place, env={"AWS_PROFILE": "gone"})
+    assert (said.code, said.err) == (0, "")

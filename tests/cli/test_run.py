@@ -382,3 +382,12 @@ def test_a_chain_of_another_signer_is_refused_before_anything_is_judged(
     assert "FINOPS_POLICY_KEY" in said.err
     assert "Checking" not in said.err
     assert len(list(place.glob("evidence/customer=acme/month=*/run=*"))) == 1
+
+
+def test_a_dry_run_as_json_lists_targets_and_policies(invoke: Invoke) -> None:
+    said = invoke(
+        "run", "--customer", "acme", "--account", "acme-dev", "--policy", "s3-*", "--dry-run", "--format", "json"
+    )
+    plan = json.loads(said.out)
+    assert plan["targets"] == [{"account_id": "444455556666", "region": each} for each in ("us-east-1", "eu-west-1")]
+    assert plan["policies"] == ["required-tags/s3-required-tags"]

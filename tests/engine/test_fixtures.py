@@ -87,6 +87,9 @@ expect: {db: unknown}
         ("eip-unassociated", "eip-unasociated", "has no policy 'eip-unasociated'"),
         ("expect:", "expects:", "A fixture has policy, resources and expect"),
         ("eipalloc-2: compliant", "eipalloc-2: fine", "'fine' is not one of"),
+        ("expect: {eipalloc-1: noncompliant, eipalloc-2: compliant}", "expect: {}", "expects something"),
+        ("resources:", "parameters: 3\nresources:", "`parameters` has the wrong form"),
+        ("idle-resources/eip-unassociated", "[1]", "`policy` has the wrong form"),
     ],
 )
 def test_a_malformed_fixture_is_told_at_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
