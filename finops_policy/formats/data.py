@@ -151,7 +151,7 @@ def _money(savings: Savings, source: ReportInput, names: Mapping[str, str]) -> d
     counted = [each.money for each in savings.counted if each.money]
     return {
         "currency": min(currencies, default="USD"),
-        "monthly_savings": amount(_known(savings, _priced(source))),
+        "monthly_savings": amount(known_total(savings, _priced(source))),
         "priced_findings": len(savings.counted),
         "unpriced_findings": sum(savings.unpriced.values()),
         "unpriced_reasons": [
@@ -170,7 +170,7 @@ def _money(savings: Savings, source: ReportInput, names: Mapping[str, str]) -> d
     }
 
 
-def _known(savings: Savings, tally: Tally) -> Decimal | None:
+def known_total(savings: Savings, tally: Tally) -> Decimal | None:
     """The total. Where nothing was counted it is zero only if something was judged, or if all was looked at and nothing
     is there; otherwise it is unknown."""
     judged = tally.population - tally.unknown
@@ -234,7 +234,7 @@ def _policy(policy: CompiledPolicy, tally: Tally, source: ReportInput) -> dict[s
         "severity": policy.severity.value,
         "resource_type": policy.resource,
         **_tally(tally),
-        "monthly_savings": amount(_known(savings, tally)) if priced else None,
+        "monthly_savings": amount(known_total(savings, tally)) if priced else None,
         "unpriced_findings": sum(savings.unpriced.values()),
         "priced": priced,
         "failed_targets": tally.unchecked,

@@ -240,3 +240,17 @@ def test_the_caller_is_who_aws_says() -> None:
 
 def test_credentials_never_show_in_a_representation() -> None:
     assert repr(aws.Credentials("AKIA", "hidden", "hidden")) == "Credentials(access_key='AKIA')"
+
+
+def test_a_cell_whose_calls_failed_for_a_member_has_failed_and_keeps_its_counts(tmp_path: Path) -> None:
+    slow = aws.Failure(FailureKind.THROTTLED, "slow down", "wait")
+    judged = [judgement(0, Verdict.NONCOMPLIANT), judgement(1, Verdict.UNKNOWN, slow), judgement(2, Verdict.UNKNOWN)]
+    with (
+        patch.object(C7nAccount, "judge", lambda *_args: judged),
+        patch("finops_policy.engine.fanout.enter_accounts", lambda *_args: {"111111111111": Entry(None)}),
+    ):
+        planned = plan(tmp_path, ["111111111111"], [compiled_policy("instances", "aws.ec2")])
+        cell, _ = run_targets(planned, workers=1, environment={}, sandboxed=False, progress=Watcher())
+    assert (cell.status, cell.failure_kind, cell.next_step) == (Status.FAILED, FailureKind.THROTTLED, "wait")
+    assert cell.message == "1 of 3 members: slow down"
+    assert (cell.population, cell.noncompliant, cell.unknown) == (3, 1, 2)

@@ -174,6 +174,12 @@ def test_what_cannot_be_compared_is_unknown_in_scope_and_in_violation(filter_: d
         assert f"Size cannot be compared: '{value}'" in judged.reason
 
 
+def test_an_age_without_a_date_is_unknown() -> None:
+    old = {"type": "state-age", "op": "ge", "days": 1}
+    [judged] = judge_offline(policy([old]), instances(1, StateTransitionReason=""), {})
+    assert (judged.verdict, judged.reason) == (Verdict.UNKNOWN, "state-age: the resource has no such date")
+
+
 def test_a_resource_listed_twice_is_judged_once() -> None:
     judged = judge_offline(policy([{"EbsOptimized": "absent"}]), instances(1) * 2, {})
     assert [each.resource_id for each in judged] == ["i-0"]
