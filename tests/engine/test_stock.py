@@ -50,13 +50,13 @@ def test_c7n_accepts_every_profile(profile: str) -> None:
     check_with_c7n(load(Catalog(ROOT), "acme", profile))
 
 
-@pytest.mark.parametrize(
-    "target", [Target("111122223333", "us-east-1"), Target("444455556666", "us-east-1")], ids=lambda each: str(each)
-)
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+@pytest.mark.parametrize("account_id", ["111122223333", "444455556666", "777788889999"])
 @pytest.mark.usefixtures("in_sandbox")
 def test_custodian_matches_the_same_resources(
-    project: Project, target: Target, sandbox_server: Sandbox, tmp_path: Path
+    project: Project, account_id: str, region: str, sandbox_server: Sandbox, tmp_path: Path
 ) -> None:
+    target = Target(account_id, region)
     caller = aws.caller(target.region)
     entered = enter_accounts(project.customer, caller, [target.account_id])[target.account_id]
     assert isinstance(entered, Entry)
@@ -65,7 +65,7 @@ def test_custodian_matches_the_same_resources(
     theirs = _theirs(project, target, entered.credentials, sandbox_server, tmp_path)
     assert set(ours) == set(theirs) == {policy.name for policy in project.compiled.policies()}
     assert {name: sorted(ids) for name, ids in ours.items()} == {name: sorted(ids) for name, ids in theirs.items()}
-    assert sum(map(len, ours.values())) > 20
+    assert sum(map(len, ours.values())) > 2
 
 
 def _ours(project: Project, target: Target, credentials: aws.Credentials, folder: Path) -> dict[str, list[str]]:
