@@ -295,12 +295,19 @@ def _actions(policy: CompiledPolicy) -> set[str]:
     load_types([policy.resource])
     loaded = CustodianPolicy(copy.deepcopy(dict(policy.document)), Config.empty(account_id="000000000000"))
     loaded.validate()
-    return set(loaded.get_permissions()) | UNDECLARED.get(policy.resource, set())
+    declared = set(loaded.get_permissions()) | UNDECLARED.get(policy.resource, set())
+    if "cloudwatch:GetMetricStatistics" in declared:
+        declared.add("cloudwatch:GetMetricData")  # how we read metrics in batches
+    return declared
 
 
 def _iam_policy(actions: set[str]) -> str:
-    statement = {"Sid": "FinopsPolicyReader", "Effect": "Allow", "Action": sorted(actions), "Resource": "*"}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=2) + "\n"
+    """What the policies need, and apart from it what ``regions: enabled`` needs."""
+    statements = [
+        {"Sid": sid, "Effect": "Allow", "Action": sorted(allowed), "Resource": "*"}
+        for sid, allowed in (("FinopsPolicyReader", actions), ("FinopsPolicyRegions", {"ec2:DescribeRegions"}))
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2) + "\n"
 
 
 def main(arguments: list[str]) -> int:

@@ -1,74 +1,39 @@
-"""Sessions, identities, assumed roles, and what AWS's errors mean.
+"""Sessions and identities.
 
-One session per target keeps its clients: building a client costs more than most calls. Credentials of an assumed role
-last an hour and are passed to workers as values; refreshing them is not done here.
+One session per target keeps its clients: building a client costs more than most calls. Retries are botocore's own
+(standard mode: backoff with jitter); a session with a deadline sends nothing after it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import datetime as dt
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from finops_policy import wire
 from finops_policy.errors import CredentialsError
-from finops_policy.model import FailureKind
+from finops_policy.failures import Failure, OutOfTimeError, call_errors, explain
 
-ROLE_SESSION_NAME = "finops-policy"
-DENIED_CODES = {
-    "AccessDenied",
-    "AccessDeniedException",
-    "AuthorizationError",
-    "UnauthorizedOperation",
-    "UnauthorizedAccess",
-    "Client.UnauthorizedOperation",
-}
-CREDENTIAL_CODES = {
-    "AuthFailure",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidToken",
-    "RequestExpired",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-}
-THROTTLE_CODES = {
-    "BandwidthLimitExceeded",
-    "LimitExceededException",
-    "PriorRequestNotComplete",
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "ServiceUnavailable",
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
-}
-NOT_AUTHORIZED = re.compile(r"not authorized to perform:? (?P<action>[a-z0-9-]+:[A-Za-z0-9*]+)")
-RESOURCE_POLICY = re.compile(
-    r"(resource-based|VPC endpoint|service control|resource control|session) policy|permissions boundary"
-)
+__all__ = ["Calls", "Credentials", "Deadline", "Failure", "Identity", "call_errors", "caller", "explain", "identity"]
+
+ATTEMPTS = 8
+"""How often a request is sent before it has failed, unless AWS_MAX_ATTEMPTS or the shared configuration says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Keys of a session; the secret parts never show in a representation."""
+    """Keys of a session; the secret parts never show in a representation. ``expires_at``: None when they do not."""
 
     access_key: str
     secret_key: str = field(repr=False)
     token: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why AWS could not be asked, and what to do about it."""
-
-    kind: FailureKind
-    message: str
-    next_step: str
+    expires_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +45,43 @@ class Identity:
 
 
 class Calls:
-    """Counts the requests a session sends."""
+    """Counts the requests a session sends, retries included, as ``service:Operation``. Threads may share it."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.by_operation: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
-    def __call__(self, **_event: Any) -> None:
-        self.count += 1
+    def __call__(self, event_name: str, **_event: Any) -> None:
+        _, service, operation = event_name.split(".", 2)
+        with self._lock:
+            self.by_operation[f"{service}:{operation}"] += 1
+
+    @property
+    def count(self) -> int:
+        return self.by_operation.total()
 
 
-def session(region: str, credentials: Credentials | None = None, calls: Calls | None = None) -> Any:
+class Deadline:
+    """The moment after which a session sends nothing any more."""
+
+    def __init__(self, seconds: float) -> None:
+        self.message = f"not done within its {seconds:g} seconds"
+        self._ends = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds; 0 when it has passed."""
+        return max(0.0, self._ends - time.monotonic())
+
+    def check(self, **_event: Any) -> None:
+        """Raises :class:`OutOfTimeError` once the deadline has passed."""
+        if not self.left:
+            raise OutOfTimeError(self.message)
+
+
+def session(
+    region: str, credentials: Credentials | None = None, calls: Calls | None = None, deadline: Deadline | None = None
+) -> Any:
     """A boto3 session that keeps its clients; without ``credentials`` the default chain serves."""
     import boto3
     import botocore.session
@@ -99,20 +91,27 @@ def session(region: str, credentials: Credentials | None = None, calls: Calls | 
         def __init__(self, **settings: Any) -> None:
             super().__init__(**settings)
             self._kept: dict[tuple[str, str], Any] = {}
+            self._making = threading.Lock()
 
         def client(self, service_name: str, *args: Any, **settings: Any) -> Any:
             if args or set(settings) - {"region_name"}:
                 return super().client(service_name, *args, **settings)
             key = (service_name, settings.get("region_name") or region)
-            if key not in self._kept:
-                self._kept[key] = super().client(service_name, region_name=key[1])
+            with self._making:  # making clients is not thread-safe
+                if key not in self._kept:
+                    self._kept[key] = super().client(service_name, region_name=key[1])
             return self._kept[key]
 
     core = botocore.session.get_session()
-    # The number of attempts is left to AWS_MAX_ATTEMPTS and the shared configuration; botocore's default is 3.
-    core.set_default_client_config(Config(retries={"mode": "standard"}, connect_timeout=10, read_timeout=60))
+    wire.tune(core)
+    retries: dict[str, Any] = {"mode": "standard"}
+    if core.get_config_variable("max_attempts") is None:
+        retries["total_max_attempts"] = ATTEMPTS
+    core.set_default_client_config(Config(retries=retries, connect_timeout=10, read_timeout=60))
     if calls is not None:
         core.register("before-send", calls)
+    if deadline is not None:
+        core.register("before-send", deadline.check)
     keys = (
         {
             "aws_access_key_id": credentials.access_key,
@@ -142,69 +141,11 @@ def caller(region: str) -> Identity:
         raise CredentialsError(f"AWS does not say who is calling: {failure.message}", hint=failure.next_step) from error
 
 
-def assume(of: Any, role_arn: str, external_id: str) -> Credentials:
-    """Assumes a role; raises botocore's errors as they are, for :func:`explain`."""
-    settings = {"ExternalId": external_id} if external_id else {}
-    answer = of.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=ROLE_SESSION_NAME, **settings)
-    keys = answer["Credentials"]
-    return Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
-
-
-def call_errors() -> tuple[type[Exception], ...]:
-    """What a call to AWS may raise: refusals, and everything that went wrong on the way."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    return (BotoCoreError, ClientError)
-
-
-def explain(error: BaseException) -> Failure:
-    """Names the kind of a failure, its message, and the next step; anything unknown is a bug and says so."""
-    from botocore import exceptions as botocore_errors
-
-    message = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, botocore_errors.ClientError):
-        return _explain_answer(error.response.get("Error", {}), message)
-    if isinstance(
-        error,
-        botocore_errors.NoCredentialsError
-        | botocore_errors.PartialCredentialsError
-        | botocore_errors.CredentialRetrievalError
-        | botocore_errors.SSOError
-        | botocore_errors.TokenRetrievalError
-        | botocore_errors.ProfileNotFound,
-    ):
-        step = "Sign in (for example `aws sso login`), or set AWS_PROFILE; `aws sts get-caller-identity` must work."
-        return Failure(FailureKind.CREDENTIALS, message, step)
-    if isinstance(error, botocore_errors.ConnectTimeoutError | botocore_errors.ReadTimeoutError | TimeoutError):
-        return Failure(FailureKind.TIMEOUT, message, "Run again; if it stays slow, check the network and AWS's health.")
-    if isinstance(error, botocore_errors.HTTPClientError | botocore_errors.ConnectionError):
-        step = "Check the network path (proxy, DNS, firewall), and that the region has the service; then run again."
-        return Failure(FailureKind.TIMEOUT, message, step)
-    return Failure(FailureKind.BUG, f"{type(error).__name__}: {message}", "Report it with the output of -vv.")
-
-
-def _explain_answer(answer: Mapping[str, str], message: str) -> Failure:
-    code, said = answer.get("Code", ""), answer.get("Message", "")
-    if code == "SignatureDoesNotMatch":
-        # AWS repeats the request it saw, session token included.
-        message = f"{code}: the request's signature is not the one AWS computes"
-    if code in DENIED_CODES:
-        action = NOT_AUTHORIZED.search(said)
-        if action and action["action"] == "sts:AssumeRole":
-            step = (
-                "Let the caller assume the role (sts:AssumeRole), and let the role's trust policy name the caller "
-                "and its external id."
-            )
-            return Failure(FailureKind.OWN_PERMISSION, message, step)
-        if found := RESOURCE_POLICY.search(said):
-            step = f"A {found[0]} denies it: ask its owner to allow {action['action'] if action else 'the call'}."
-            return Failure(FailureKind.RESOURCE_POLICY, message, step)
-        allow = action["action"] if action else "the call named in the message"
-        return Failure(FailureKind.OWN_PERMISSION, message, f"Allow {allow} in the role's policy.")
-    if code in CREDENTIAL_CODES:
-        return Failure(FailureKind.CREDENTIALS, message, "Renew the credentials and run again.")
-    if code in THROTTLE_CODES:
-        return Failure(FailureKind.THROTTLED, message, "Run again, with fewer accounts at once.")
-    if code in ("OptInRequired", "SubscriptionRequiredException"):
-        return Failure(FailureKind.SERVICE_ABSENT, message, "Enable the service or region, or leave it out.")
-    return Failure(FailureKind.BUG, message, "AWS answered with another error: see the message, and run again.")
+@contextmanager
+def threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for calls to AWS. When left, nobody waits for a call that hangs."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -12,14 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from finops_policy.customer import Customer
 from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, did_you_mean
 from finops_policy.model import (
     CompiledPolicy,
-    Customer,
     Diagnostic,
     Framework,
     Mark,
@@ -33,9 +32,11 @@ from finops_policy.model import (
     Severity,
 )
 from finops_policy.validation import check_value
+from finops_policy.writing import dump_yaml
 
 PLACEHOLDER = re.compile(r"\$\{([a-z][a-z0-9_]*)\}")
 LOCK_NAME = "finops-policy.lock"
+HEAD = b"policies:\n"
 DEFAULT = ""
 """Key of the policies of every account without settings of its own."""
 
@@ -67,7 +68,12 @@ class CompiledSet:
 
     def files(self) -> dict[str, bytes]:
         """Relative path -> bytes of everything compiled: the policies as c7n YAML, and the lock."""
-        files = {policies_path(account): dump_policies(policies) for account, policies in self.variants.items()}
+        unique = {id(each): each for policies in self.variants.values() for each in policies}
+        items = {key: dump_yaml([each.document]) for key, each in unique.items()}  # slow, and variants share most
+        files = {
+            policies_path(key): b"".join([HEAD, *(items[id(one)] for one in each)])
+            for key, each in self.variants.items()
+        }
         return {**files, LOCK_NAME: dump_yaml(self.lock)}
 
 
@@ -114,19 +120,13 @@ def compile_set(
         customer=customer.name,
         profile=profile.name,
         variants=variants,
-        lock=_lock(profile, customer, chosen, frameworks, variants),
+        lock=lock_of(profile, customer, chosen, frameworks, variants),
         origins=tuple(origins),
     )
 
 
-def dump_yaml(data: Any) -> bytes:
-    """YAML in one fixed layout: insertion order, UTF-8, no aliases, no wrapping."""
-    text = yaml.dump(data, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=4096)
-    return str(text).encode()
-
-
 def dump_policies(policies: Iterable[CompiledPolicy]) -> bytes:
-    return dump_yaml({"policies": [policy.document for policy in policies]})
+    return b"".join([HEAD, *(dump_yaml([policy.document]) for policy in policies)])
 
 
 def load_policies(documents: Iterable[Mapping[str, Any]]) -> tuple[CompiledPolicy, ...]:
@@ -361,7 +361,7 @@ def _substitute(value: Any, values: Mapping[str, Origin]) -> Any:
     return value
 
 
-def _lock(
+def lock_of(
     profile: Profile,
     customer: Customer,
     packs: Sequence[Pack],
@@ -389,10 +389,3 @@ def _lock(
             for account, policies in variants.items()
         },
     }
-
-
-class _PlainDumper(yaml.SafeDumper):
-    """Writes shared values twice rather than as aliases, which people cannot read."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True

@@ -56,6 +56,10 @@ class CredentialsError(FinopsPolicyError):
     """AWS does not know who we are, or we are not who we should be."""
 
 
+class DiscoveryError(FinopsPolicyError):
+    """The accounts of an organization cannot be listed to the last. A part of them is never taken for the whole."""
+
+
 class EvidenceError(FinopsPolicyError):
     """The evidence store or a bundle in it cannot be read, written or believed."""
 

@@ -17,11 +17,10 @@ from typing import Any
 from finops_policy.catalog import Catalog
 from finops_policy.compiler import compile_set
 from finops_policy.custodian.offline import judge_offline
+from finops_policy.customer import Account, Customer
 from finops_policy.errors import InvalidFilesError, UsageError
 from finops_policy.model import (
-    Account,
     CompiledPolicy,
-    Customer,
     Diagnostic,
     Mark,
     Pack,
@@ -119,7 +118,7 @@ def _compile(
     settings = {pack.name: values} if values else {}
     profile = Profile("fixture", "1.0.0", "fixture", (choice,), settings, {}, {}, (), 1, "fixture", "", mark)
     account = Account("123456789012", "offline", ("us-east-1",), {}, mark)
-    customer = Customer("fixture", "fixture", "fixture", "aws", "", "", (account,), {}, "", mark)
+    customer = Customer("fixture", "fixture", "fixture", "aws", None, (account,), {}, "", mark)
     compiled = compile_set(profile, customer, {pack.name: pack}, ())
     for policy in compiled.policies():
         if policy.name == policy_name:

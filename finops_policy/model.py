@@ -209,36 +209,6 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """An AWS account of a customer; its settings win over the customer's."""
-
-    id: str
-    name: str
-    regions: tuple[str, ...]
-    settings: Settings
-    mark: Mark
-
-
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """A tenant. ``partition`` is an ARN partition (``aws``, ``aws-us-gov``, ``aws-cn``)."""
-
-    name: str
-    title: str
-    profile: str
-    partition: str
-    role_name: str
-    external_id: str
-    accounts: tuple[Account, ...]
-    settings: Settings
-    digest: str
-    mark: Mark
-
-    def role_arn(self, account_id: str) -> str:
-        return f"arn:{self.partition}:iam::{account_id}:role/{self.role_name}"
-
-
-@dataclass(frozen=True, slots=True)
 class Waiver:
     """An accepted finding. ``resource`` is an ARN or a glob over ARNs; ``expires`` is the last day it applies (UTC)."""
 

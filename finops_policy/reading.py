@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from finops_policy.customer import Account, Customer, Organization, Role
 from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, did_you_mean
 from finops_policy.model import (
-    Account,
     Control,
     ControlMapping,
-    Customer,
     Diagnostic,
     Framework,
     Mark,
@@ -122,26 +121,54 @@ def customer_of(document: Document) -> Customer:
         Account(
             id=raw["id"],
             name=raw["name"],
-            regions=tuple(raw.get("regions", data["regions"])),
+            regions=_regions(raw.get("regions", data["regions"])),
             settings=_settings(document, raw.get("parameters", {}), "accounts", index, "parameters"),
             mark=document.mark("accounts", index),
+            role=_role(raw.get("role")),
         )
-        for index, raw in enumerate(data["accounts"])
+        for index, raw in enumerate(data.get("accounts", ()))
     )
     _refuse(_repeated("Account", ((account.id, account.mark) for account in accounts)))
-    role = data.get("role", {})
     return Customer(
         name=data["name"],
         title=data["title"],
         profile=data.get("profile", ""),
         partition=data.get("partition", "aws"),
-        role_name=role.get("name", ""),
-        external_id=role.get("external_id", ""),
+        role=_role(data.get("role")),
         accounts=accounts,
         settings=_settings(document, data.get("parameters", {}), "parameters"),
         digest=digest(data),
         mark=document.mark(),
+        regions=_regions(data["regions"]),
+        organization=_organization(document, data.get("organization")),
     )
+
+
+def _regions(raw: list[str] | str) -> tuple[str, ...]:
+    return (raw,) if isinstance(raw, str) else tuple(raw)
+
+
+def _role(raw: Mapping[str, Any] | None) -> Role | None:
+    return None if raw is None else Role(**{**raw, "via": tuple(raw.get("via", ()))})
+
+
+def _organization(document: Document, raw: Mapping[str, Any] | None) -> Organization | None:
+    if raw is None:
+        return None
+    include, exclude = raw.get("include", []), raw.get("exclude", [])
+    _refuse(
+        Diagnostic(
+            "clash",
+            f"{each} is both included and excluded.",
+            document.mark("organization", "exclude", index),
+            "Keep one.",
+            (document.mark("organization", "include", include.index(each)),),
+        )
+        for index, each in enumerate(exclude)
+        if each in include
+    )
+    mark = document.key_mark("organization")
+    return Organization(tuple(include), tuple(exclude), raw.get("tags", {}), mark)
 
 
 def waivers_of(document: Document, problems: list[Diagnostic]) -> tuple[list[Waiver], list[Diagnostic]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 from finops_policy.model import Fact
@@ -16,12 +17,12 @@ from finops_policy.model import Fact
 WITHHELD = "[withheld by the profile]"
 
 
-def redact_tags(tags: Mapping[str, str], globs: Sequence[str]) -> dict[str, str]:
+def redact_tags(tags: Mapping[str, str], globs: tuple[str, ...]) -> dict[str, str]:
     """The tags, with the values of matching keys withheld. An empty value says nothing and stays."""
     return {key: WITHHELD if value and _matches(key, globs) else value for key, value in tags.items()}
 
 
-def redact_facts(facts: Iterable[Fact], tags: Mapping[str, str], globs: Sequence[str]) -> tuple[Fact, ...]:
+def redact_facts(facts: Iterable[Fact], tags: Mapping[str, str], globs: tuple[str, ...]) -> tuple[Fact, ...]:
     """The facts, with everything withheld that holds a withheld value of ``tags`` (in clear), however it was read."""
     secrets = [value for key, value in tags.items() if value and _matches(key, globs)]
     if not secrets:
@@ -41,5 +42,6 @@ def _without(value: Any, secrets: Sequence[str]) -> Any:
     return value
 
 
-def _matches(key: str, globs: Sequence[str]) -> bool:
+@lru_cache(maxsize=10_000)
+def _matches(key: str, globs: tuple[str, ...]) -> bool:
     return any(fnmatchcase(key, glob) for glob in globs)

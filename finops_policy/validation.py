@@ -79,13 +79,18 @@ def check_value(schema: Mapping[str, Any], value: object) -> str:
 
 
 def _stranger(document: Document, expected: Mapping[str, Any]) -> Diagnostic | None:
-    """Whether the file is of another kind or version: nothing else it says would make sense then."""
+    """Whether the file is of another kind or version: nothing else it says would make sense then.
+
+    Files of other programs, such as Cloud Custodian's, have no kind.
+    """
     data = document.data
+    constants = {key: each["const"] for key, each in expected["properties"].items() if "const" in each}
     if not isinstance(data, dict):
-        hint = f"Begin with `kind: {expected['properties']['kind']['const']}`."
-        return Diagnostic(RULE, f"the file must be a mapping: got {_got(data)}", document.mark(), hint)
-    for key in ("kind", "apiVersion"):
-        right = expected["properties"][key]["const"]
+        first = f"kind: {constants['kind']}" if constants else f"{expected['required'][0]}:"
+        message, hint = f"the file must be a mapping: got {_got(data)}", f"Begin with `{first}`."
+        return Diagnostic(RULE, message, document.mark(), hint)
+    for key in ("kind", "apiVersion") if constants else ():
+        right = constants[key]
         if data.get(key) != right:
             fault = f"must be {right} here: got {_got(data[key])}" if key in data else "is missing"
             return Diagnostic(RULE, f"`{key}` {fault}", document.mark(key), f"Write `{key}: {right}`.")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -93,4 +95,10 @@ def entry_point() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if "-vv" not in sys.argv:
         sys.excepthook = _tell_bug
-    sys.exit(main())
+    code = main()
+    if code == ExitCode.INTERRUPTED:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(code)  # a thread may hang in a call, and Python would wait for it
+    sys.exit(code)

@@ -44,6 +44,22 @@ def customer(command: Command) -> Command:
     )(command)
 
 
+def customer_or_policies(command: Command) -> Command:
+    """``--customer``, which may be left out with ``--policies``: that option must be eager."""
+
+    def needed(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+        if value is None and not ctx.params.get("policy_files") and not ctx.resilient_parsing:
+            raise click.MissingParameter(ctx=ctx, param=parameter)
+        return value
+
+    return click.option(
+        "--customer",
+        callback=needed,
+        shell_complete=_complete("customers"),
+        help="Customer to work for, such as acme. Only with --policies it may be left out: custodian.",
+    )(command)
+
+
 def profile(command: Command) -> Command:
     return click.option(
         "--profile", shell_complete=_complete("profiles"), help="Industry profile; default: the customer's own."

@@ -1,14 +1,58 @@
-"""A run's progress on stderr: bars on a terminal, plain lines elsewhere, silence when asked for."""
+"""A run's progress on stderr: a bar on a terminal, plain lines elsewhere, silence when asked for.
+
+With many targets only what could not be checked is told one by one: a log of 10,000 lines hides those.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from finops_policy.cli.console import stderr
+from finops_policy.cli.console import plain, stderr
 from finops_policy.model import Coverage, Status, Target
+
+FEW = 40
+"""Up to so many targets, each has a line of its own."""
+
+
+@dataclass(slots=True)
+class Sofar:
+    """What a run has come to; gaps are cells not checked. The time left is reckoned from the targets done so far."""
+
+    targets: int = 0
+    done: int = 0
+    findings: int = 0
+    gaps: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def add(self, cells: Sequence[Coverage]) -> None:
+        self.done += 1
+        self.findings += sum(cell.noncompliant for cell in cells)
+        self.gaps += sum(1 for cell in cells if cell.status in (Status.FAILED, Status.SKIPPED))
+
+    @property
+    def told(self) -> str:
+        text = f"{self.findings:,} findings, {self.gaps:,} gaps"
+        return f"{text}, {self.left}" if self.left else text
+
+    @property
+    def left(self) -> str:
+        if not 0 < self.done < self.targets:
+            return ""
+        seconds = (time.monotonic() - self.began) / self.done * (self.targets - self.done)
+        return f"about {_duration(seconds)} left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 class Silent:
@@ -20,42 +64,48 @@ class Silent:
 
 
 class Lines:
-    """One line per target, for logs."""
+    """One line per target, for logs; with many of them, one per gap and one per hundredth part."""
 
     def __init__(self) -> None:
-        self._done = self._targets = 0
+        self._sofar = Sofar()
 
     def said(self, text: str) -> None:
-        stderr().print(text, soft_wrap=True)
+        stderr().print(plain(text), soft_wrap=True)
 
     def started(self, targets: int, cells: int) -> None:
-        self._targets = targets
-        stderr().print(f"Checking {targets} targets, {cells} cells.")
+        self._sofar = Sofar(targets)
+        stderr().print(f"Checking {targets:,} targets, {cells:,} cells.")
 
     def finished(self, target: Target, cells: Sequence[Coverage]) -> None:
-        self._done += 1
-        stderr().print(f"[{self._done}/{self._targets}] {describe(target, cells)}")
+        sofar = self._sofar
+        sofar.add(cells)
+        place = f"[{sofar.done:,}/{sofar.targets:,}]"
+        if sofar.targets <= FEW or _has_gap(cells):
+            stderr().print(f"{place} {describe(target, cells)}", soft_wrap=True)
+        if sofar.targets > FEW and sofar.done * 100 // sofar.targets > (sofar.done - 1) * 100 // sofar.targets:
+            stderr().print(f"{place} {sofar.told}", soft_wrap=True)
 
 
 class Bars:
-    """Two bars: targets, and cells (targets x policies)."""
+    """One bar: targets done, findings, cells not checked, time left."""
 
     def __init__(self, display: Progress) -> None:
         self._display = display
-        self._targets = display.add_task("Targets", total=None)
-        self._cells = display.add_task("Cells", total=None)
+        self._sofar = Sofar()
+        self._task = display.add_task("Targets", total=None, told="")
 
     def said(self, text: str) -> None:
-        self._display.console.print(text, soft_wrap=True)
+        self._display.console.print(plain(text), soft_wrap=True)
 
     def started(self, targets: int, cells: int) -> None:
-        self._display.update(self._targets, total=targets)
-        self._display.update(self._cells, total=cells)
+        self._sofar = Sofar(targets)
+        self._display.update(self._task, total=targets, told=f"{cells:,} cells")
 
     def finished(self, target: Target, cells: Sequence[Coverage]) -> None:
-        self._display.advance(self._targets)
-        self._display.advance(self._cells, len(cells))
-        self._display.console.print(describe(target, cells))
+        self._sofar.add(cells)
+        self._display.update(self._task, advance=1, told=self._sofar.told)
+        if self._sofar.targets <= FEW or _has_gap(cells):
+            self._display.console.print(describe(target, cells))
 
 
 @contextmanager
@@ -66,9 +116,19 @@ def progress(*, quiet: bool) -> Iterator[Silent | Lines | Bars]:
     elif not console.is_terminal:
         yield Lines()
     else:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20 if console.width >= 112 else 8),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[told]}"),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=console, transient=True) as display:
             yield Bars(display)
+
+
+def _has_gap(cells: Sequence[Coverage]) -> bool:
+    return any(cell.status is Status.FAILED for cell in cells)
 
 
 def describe(target: Target, cells: Sequence[Coverage]) -> str:
@@ -76,7 +136,7 @@ def describe(target: Target, cells: Sequence[Coverage]) -> str:
     judged = sum(cell.population for cell in cells)
     found = sum(cell.noncompliant for cell in cells)
     failed = [cell for cell in cells if cell.status is Status.FAILED]
-    text = f"{target.account_name or target.account_id} {target.region}: {judged} judged, {found} noncompliant"
+    text = f"{plain(target.account_name or target.account_id)} {target.region}: {judged} judged, {found} noncompliant"
     if failed:
         kinds = ", ".join(sorted({cell.failure_kind.value for cell in failed if cell.failure_kind}))
         text += f"; NOT CHECKED: {len(failed)} of {len(cells)} ({kinds})"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from finops_policy.cli import options
-from finops_policy.errors import ExitCode
+from finops_policy.cli import options, plain_options
+from finops_policy.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from finops_policy.engine.run import Selection
@@ -20,13 +21,33 @@ if TYPE_CHECKING:
     "run",
     epilog="Exit codes: 0 clean, 3 findings at or above --fail-on, 4 coverage incomplete (outranks 3), 1 and 2 errors.",
 )
-@options.customer
+@options.customer_or_policies
 @options.profile
+@plain_options.options
 @options.sandbox
 @click.option("--account", "accounts", multiple=True, help="Only this account, by id or name; may be repeated.")
 @click.option("--region", "regions", multiple=True, help="Only this region; may be repeated.")
 @click.option("--policy", "policies", multiple=True, help="Only policies matching this glob, by name or pack/name.")
-@click.option("--workers", type=click.IntRange(1), help="Worker processes. Default: one per core.")
+@click.option("--workers", type=click.IntRange(1), help="Workers on this machine. Default: one per core.")
+@click.option(
+    "--executor", type=click.Choice(["processes", "dask"]), default="processes", show_default=True, help="Who works."
+)
+@click.option("--scheduler", default="", help="Address of a dask scheduler, tcp://HOST:PORT. Default: a local cluster.")
+@click.option(
+    "--target-timeout",
+    type=click.IntRange(1, 1500),
+    default=900,
+    show_default=True,
+    help="Seconds that one target may take, retries included; what is not judged by then is a gap.",
+)
+@click.option(
+    "--metrics",
+    type=click.Choice(["auto", "batched", "single"]),
+    default="auto",
+    show_default=True,
+    help="How CloudWatch is read: batched (GetMetricData), single (GetMetricStatistics), or by what is to be read.",
+)
+@click.option("--resume", default="", metavar="RUN", help="Finish a run that broke off: its id, or latest.")
 @options.fail_on
 @click.option("--allow-incomplete", is_flag=True, help="Do not exit with 4 when something could not be checked.")
 @click.option("--dry-run", is_flag=True, help="Show accounts, regions and policies; call nothing, write nothing.")
@@ -36,13 +57,21 @@ if TYPE_CHECKING:
 @options.quiet
 @options.verbose
 def command(
-    customer: str,
+    customer: str | None,
     profile: str | None,
+    policy_files: tuple[Path, ...],
+    accounts_file: Path | None,
+    tags: tuple[str, ...],
     sandbox: bool,
     accounts: tuple[str, ...],
     regions: tuple[str, ...],
     policies: tuple[str, ...],
     workers: int | None,
+    executor: str,
+    scheduler: str,
+    target_timeout: int,
+    metrics: str,
+    resume: str,
     fail_on: str,
     allow_incomplete: bool,
     dry_run: bool,
@@ -51,7 +80,8 @@ def command(
     workspace: Path,
     quiet: bool,
 ) -> int:
-    """Judge every account x region of a customer against its profile's policies.
+    """Judge every account x region of a customer against its profile's policies, or of an accounts file against plain
+    Cloud Custodian policies.
 
     Nothing in AWS is ever changed: a run only reads.
 
@@ -60,39 +90,54 @@ def command(
       finops-policy run --customer acme --sandbox
       finops-policy run --customer acme --profile sox --account acme-prod --policy 'idle-resources/*'
       finops-policy run --customer acme --dry-run
+      finops-policy run --policies policies/ --accounts accounts.yml --tags env:prod
+      finops-policy run --customer acme --resume latest
+      finops-policy run --customer acme --executor dask --scheduler tcp://10.0.0.5:8786
     """
     from finops_policy.catalog import Catalog
     from finops_policy.cli import summary
-    from finops_policy.cli.console import tell_diagnostics
+    from finops_policy.cli.console import stdout, tell_diagnostics
     from finops_policy.cli.progress import progress
-    from finops_policy.engine.fanout import default_workers
-    from finops_policy.engine.run import Selection, execute
+    from finops_policy.custodian.metrics import Reading
+    from finops_policy.engine import pools
+    from finops_policy.engine.run import Manner, Selection, execute
     from finops_policy.evidence.store import LocalStore
     from finops_policy.formats.bundle import read_bundle
     from finops_policy.project import load
 
     catalog = Catalog(workspace)
-    project = load(catalog, customer, profile)
+    asked = plain_options.Asked(policy_files, accounts_file, tags, accounts, regions, policies)
+    asked.check(profile)
+    if customer is None or asked.plain:
+        project, selection = asked.project(customer), asked.selection()
+    else:
+        project, selection = load(catalog, customer, profile), Selection(accounts, regions, policies)
     tell_diagnostics(project.malformed)
-    selection = Selection(accounts, regions, policies)
     if dry_run:
         _show_plan(project, selection, form)
         return ExitCode.CLEAN
+    if resume and (accounts or regions or policies):
+        raise UsageError("--resume takes a run as it was begun.", hint="Leave out --account, --region and --policy.")
+    if scheduler and executor != "dask":
+        raise UsageError("--scheduler needs --executor dask.", hint="Add it, or leave out --scheduler.")
     key = _signing_key()
     with options.aws_environment(workspace, sandbox) as environment, progress(quiet=quiet) as watcher:
+        if asked.plain and accounts_file is None:
+            project = plain_options.in_own_account(project)
         outcome = execute(
             project,
             catalog.prices(),
             selection,
             LocalStore(options.store_of(workspace, store)),
             key,
-            workers=workers or default_workers(),
-            environment=environment,
-            sandboxed=sandbox,
+            manner=Manner(Reading(metrics), target_timeout, resume, sandbox),
+            make_pool=partial(pools.open_pool, executor, scheduler, workers, environment, sandbox),
             progress=watcher,
         )
     data = summary.of(read_bundle(outcome.folder, ()))
     summary.show(data, outcome.folder, form)
+    if asked.plain and form == "text" and (note := plain_options.note(project)):
+        stdout().print(note, soft_wrap=True)
     return summary.exit_code(data, fail_on, allow_incomplete)
 
 
@@ -112,24 +157,36 @@ def _signing_key() -> SigningKey:
 def _show_plan(project: Project, selection: Selection, form: str) -> None:
     import json
 
-    from finops_policy.cli.console import stdout
-    from finops_policy.project import select_policies, select_targets
+    from finops_policy.cli.console import plain, stdout
+    from finops_policy.project import outlook, select_policies
 
-    targets = select_targets(project.customer, selection.accounts, selection.regions)
+    found = outlook(project.customer, selection.accounts, selection.regions)
+    targets = found.targets
     names = select_policies(project.compiled, selection.policies)
     console = stdout()
     if form == "json":
         listed = [{"account_id": each.account_id, "region": each.region} for each in targets]
         chosen = [policy.qualified_name for policy in project.compiled.policies() if policy.name in names]
         document = {"schema": "finops-policy/dry-run/v1", "targets": listed, "policies": chosen}
+        if found.asked:
+            document["asked_first"] = list(found.asked)
         console.out(json.dumps(document, indent=2), highlight=False)
         return
-    console.print(
-        f"{len(targets)} targets x {len(names)} policies = {len(targets) * len(names)} cells. Nothing was run."
-    )
+    if found.asked:
+        console.print(f"{len(names)} policies; what they judge depends on AWS. Nothing was asked or run.")
+        for each in found.asked:
+            console.print(f"  A run first asks {plain(each)}.", soft_wrap=True)
+    else:
+        console.print(
+            f"{len(targets)} targets x {len(names)} policies = {len(targets) * len(names)} cells. Nothing was run."
+        )
+    customer = project.customer
+    roles = {each.id: customer.role_of(each) for each in customer.accounts}
     for target in targets:
-        role = project.customer.role_arn(target.account_id) if project.customer.role_name else "the caller's own"
-        console.print(f"  {target.account_id} {target.account_name} {target.region}  through {role}", soft_wrap=True)
+        entered = roles[target.account_id]
+        role = entered.arn(customer.partition, target.account_id) if entered else "the caller's own"
+        place = f"{target.account_id} {plain(target.account_name)} {target.region}"
+        console.print(f"  {place}  through {plain(role)}", soft_wrap=True)
     for policy in project.compiled.policies():
         if policy.name in names:
             console.print(f"  {policy.qualified_name} on {policy.resource} ({policy.severity})", soft_wrap=True)

@@ -18,6 +18,18 @@ from finops_policy.errors import ExitCode
 from finops_policy.formats.data import ReportInput, report_data
 from finops_policy.model import Severity
 
+SUMMARY = [
+    "customer",
+    "profile",
+    "run",
+    "totals",
+    "severities",
+    "money",
+    "coverage",
+    "policies",
+    "not_checked",
+    "left_out",
+]
 WIDE = 112
 """Columns from which headings are written out."""
 
@@ -41,8 +53,8 @@ def exit_code(data: Mapping[str, Any], fail_on: str, allow_incomplete: bool) -> 
 def show(data: Mapping[str, Any], folder: Path, form: str) -> None:
     """Prints the summary on stdout as text or JSON."""
     if form == "json":
-        keys = ("customer", "profile", "run", "totals", "severities", "money", "coverage", "policies", "not_checked")
-        document = {"schema": "finops-policy/summary/v1", **{key: data[key] for key in keys}, "bundle": str(folder)}
+        told = {key: data[key] for key in SUMMARY}
+        document = {"schema": "finops-policy/summary/v1", **told, "bundle": str(folder)}
         stdout().out(json.dumps(document, indent=2, ensure_ascii=True), highlight=False)
         return
     console = stdout()
@@ -61,6 +73,8 @@ def _sentences(data: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(money_line(data["money"], data["coverage"]["complete"] and not data["totals"]["unknown"]))
     if any(_money_cell(policy).endswith("?") for policy in data["policies"]):
         yield Text("+? means more, unknown: findings without a price, or members that could not be judged.")
+    for left in data["left_out"]:
+        yield Text(f"  {plain(left['account_id'])} {plain(left['name'])} left out: {plain(left['reason'])}", "yellow")
     for gap, regions, count in _by_account(data["not_checked"]):
         place = f"{gap['account_name'] or gap['account_id']} {', '.join(regions)}"
         yield Text(f"  {plain(place)}: {count} not checked ({gap['kind']}): {plain(gap['message'])}", "yellow")

@@ -1,4 +1,7 @@
-"""One target through c7n: its resources, fetched once per type, and what each policy says of them.
+"""One target through c7n: its resources, described once, and what each policy says of them.
+
+Judging goes through the resources in chunks, so that what a policy makes of them (copies, notes, facts, annotations) is
+freed chunk by chunk. A filter that may look at more than one resource at a time gets all of them at once.
 
 c7n keeps sessions per thread and region, not per account: use one process per target, or one target after another,
 never threads.
@@ -6,15 +9,23 @@ never threads.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finops_policy import aws
+from finops_policy.custodian import loading
 from finops_policy.custodian.library import load_types
-from finops_policy.custodian.observe import READ_ERRORS, Answer, Observer, Resource, Truth
+from finops_policy.custodian.metrics import Metrics
+from finops_policy.custodian.notes import READ_ERRORS, Answer, IdOf, Resource, Truth
+from finops_policy.custodian.observe import Observer
+from finops_policy.failures import Failure
 from finops_policy.model import CompiledPolicy, Fact, Target, Verdict
+
+CONDITIONS = ("conditions", "region", "start", "end")
+"""Where a policy says when it runs; c7n calls the last three deprecated and turns them into conditions."""
+CHUNK = 5000
+"""Resources judged at once: some 20 MB of copies and notes, and enough that what each chunk costs does not show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +37,7 @@ class Judgement:
     tags: Mapping[str, str]
     verdict: Verdict
     reason: str
-    failure: aws.Failure | None
+    failure: Failure | None
     facts: tuple[Fact, ...]
     resource: Mapping[str, Any]
 
@@ -34,42 +45,58 @@ class Judgement:
 class Account:
     """c7n's view of one target. ``session`` is a boto3 session that already holds the account's credentials."""
 
-    def __init__(self, target: Target, partition: str, session: Any) -> None:
+    def __init__(self, target: Target, partition: str, session: Any, metrics: Metrics | None = None) -> None:
         from c7n.config import Config
 
         self._target = target
         self._partition = partition
         self._session = session
-        self._fetched: dict[str, list[Resource]] = {}
+        self._metrics = metrics or Metrics()
+        self._fetched: dict[str, list[Resource] | Exception] = {}
         self._config = Config.empty(
             account_id=target.account_id, region=target.region, output_dir="null://", log_group="null://"
         )
 
-    def fetch(self, resource_type: str) -> list[Resource]:
-        """Every resource of a type, described once; raises what botocore raises."""
-        if resource_type not in self._fetched:
-            policy = self.load({"name": "fetch", "resource": resource_type})
-            self._fetched[resource_type] = list(policy.resource_manager.resources())
-        return self._fetched[resource_type]
+    def fetch(self, policy: CompiledPolicy) -> list[Resource]:
+        """Every resource that a policy looks at, described once for all policies with its type, query and source.
 
-    def judge(self, policy: CompiledPolicy) -> list[Judgement]:
-        """Every member of the population and its verdict. Raises what c7n's filters raise."""
-        fetched = self.fetch(policy.resource)
-        return judge(self.load(policy.document), policy.scope_length, fetched, self._partition)
+        Raises what c7n and botocore raise, and the same again for the other policies, without another call.
+        """
+        document = {"name": "fetch", "resource": policy.resource}
+        document |= {key: policy.document[key] for key in ("query", "source", "metadata") if key in policy.document}
+        loaded = self.load(document)
+        key = json.dumps(
+            [loaded.data.get(each) for each in ("resource", "query", "source")], sort_keys=True, default=str
+        )
+        if key not in self._fetched:
+            self._fetched[key] = _describe(loaded.resource_manager)
+        found = self._fetched[key]
+        if isinstance(found, Exception):
+            raise found.with_traceback(None)
+        return found
+
+    def skipped(self, policy: CompiledPolicy) -> str:
+        """Why c7n would not run a policy here, where it would answer that nothing matched; empty when it would."""
+        mode = policy.document.get("mode", {}).get("type", "pull")
+        if mode != "pull":
+            return f"mode {mode}: the policy waits for events or a schedule, and is not run against an account"
+        conditions = {key: policy.document[key] for key in CONDITIONS if key in policy.document}
+        if not conditions or self.load(policy.document).is_runnable():
+            return ""
+        return f"the policy's conditions do not hold here: {json.dumps(conditions, sort_keys=True, default=str)}"
+
+    def judge(self, policy: CompiledPolicy) -> Iterator[Judgement]:
+        """Every member of the population and its verdict. Raises what c7n raises, at the first member or later."""
+        fetched = self.fetch(policy)
+        yield from judge(self.load(policy.document), policy.scope_length, fetched, self._partition, self._metrics)
 
     def load(self, document: Mapping[str, Any]) -> Any:
         """A c7n policy bound to this target, and c7n's thread-wide session cache emptied of any other target's."""
-        from c7n.policy import Policy
         from c7n.utils import reset_session_cache
 
         reset_session_cache()
         load_types([document["resource"]])
-        # c7n writes into the document it is given.
-        policy = Policy(
-            copy.deepcopy(dict(document)), self._config, session_factory=_Factory(self._session, self._target.region)
-        )
-        policy.validate()
-        return policy
+        return loading.load(document, self._config, _Factory(self._session, self._target.region))
 
 
 class _Factory:
@@ -84,26 +111,37 @@ class _Factory:
         return self._session
 
 
-def judge(policy: Any, scope_length: int, resources: Iterable[Resource], partition: str) -> list[Judgement]:
+def judge(
+    policy: Any, scope_length: int, resources: Iterable[Resource], partition: str, metrics: Metrics
+) -> Iterator[Judgement]:
     """Runs a loaded c7n policy's filters over ``resources`` and explains the outcome.
 
     A member is noncompliant when c7n matches it, unless a call to AWS failed on the way. It is unknown when the filter
     that dropped it had nothing to decide by; a resource whose membership itself is undecided counts as an unknown
-    member, so that it cannot disappear.
+    member, so that it cannot disappear. Pages of an answer may repeat a resource: the last one counts, once.
     """
     manager = policy.resource_manager
     id_of = _id_function(manager)
-    # Filters annotate resources at the top level: a copy of that level keeps policies apart. Pages may repeat an id.
-    members = list({id_of(resource): dict(resource) for resource in resources}.values())
-    observer = Observer(manager.filters, id_of)
+    observer = Observer(manager.filters, id_of, metrics)
+    unique = list({id_of(resource): resource for resource in resources}.values())
+    size = CHUNK if observer.one_by_one else max(1, len(unique))
+    for start in range(0, len(unique), size):
+        yield from _judge_chunk(manager, scope_length, unique[start : start + size], partition, id_of, observer)
+        observer.forget()
+
+
+def _judge_chunk(
+    manager: Any, scope_length: int, chunk: list[Resource], partition: str, id_of: IdOf, observer: Observer
+) -> Iterator[Judgement]:
+    # Filters annotate resources at the top level: a copy of that level keeps policies apart.
+    members = [dict(resource) for resource in chunk]
+    ids = [id_of(each) for each in members]
     scope, violation = manager.filters[:scope_length], manager.filters[scope_length:]
     scoped = _filtered(scope, members)
     scoped_ids = {id_of(each) for each in scoped}
     matched_ids = {id_of(each) for each in _filtered(violation, scoped)}
 
-    judgements = []
-    for resource, arn in zip(members, _arns(manager, members, partition), strict=True):
-        resource_id = id_of(resource)
+    for resource_id, resource, arn in zip(ids, members, _arns(manager, members, partition), strict=True):
         belongs = observer.all_of(scope, resource_id)
         answer = observer.all_of(violation, resource_id)
         in_scope, matched = resource_id in scoped_ids, resource_id in matched_ids
@@ -118,8 +156,7 @@ def judge(policy: Any, scope_length: int, resources: Iterable[Resource], partiti
         else:
             verdict, reason = (Verdict.NONCOMPLIANT if matched else Verdict.COMPLIANT), ""
         facts = tuple(observer.facts(manager.filters, resource_id))
-        judgements.append(Judgement(resource_id, arn, _tags(resource), verdict, reason, failure, facts, resource))
-    return judgements
+        yield Judgement(resource_id, arn, _tags(resource), verdict, reason, failure, facts, resource)
 
 
 def _filtered(filters: Iterable[Any], resources: list[Resource]) -> list[Resource]:
@@ -135,7 +172,7 @@ def _in_doubt(answer: Answer, kept: bool) -> bool:
     return answer.truth is Truth.UNKNOWN and (answer.failure is not None or not kept)
 
 
-def _id_function(manager: Any) -> Any:
+def _id_function(manager: Any) -> IdOf:
     from c7n.utils import jmespath_search
 
     key = manager.get_model().id
@@ -168,3 +205,23 @@ def _tags(resource: Resource) -> dict[str, str]:
     if isinstance(tags, Mapping):
         return {str(key): str(value) for key, value in tags.items()}
     return {str(tag["Key"]): str(tag.get("Value", "")) for tag in tags if isinstance(tag, Mapping) and "Key" in tag}
+
+
+def _describe(manager: Any) -> list[Resource] | Exception:
+    try:
+        return list(manager.resources())
+    except Exception as error:  # noqa: BLE001 - not swallowed: kept, and raised for every policy that asks
+        return _without_frames(error)
+
+
+def _without_frames(error: Exception) -> Exception:
+    """The error and those behind it without their tracebacks, whose frames hold whatever had been read so far."""
+    behind: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while behind:
+        each = behind.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            behind += [each.__cause__, each.__context__]
+    return error

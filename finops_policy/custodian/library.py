@@ -5,7 +5,6 @@ Importing c7n costs 0.4 to 0.9 s, so every import of it is inside a function.
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -52,34 +51,9 @@ def manager_class(resource_type: str) -> Any:
     return clouds[cloud].resources.get(name)
 
 
-def problems(documents: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """What c7n's schema and its own validation say against policies: (policy name, sentence), nothing when all fit."""
-    from c7n.config import Config
-    from c7n.exceptions import PolicyValidationError
-    from c7n.policy import Policy
-
-    found: list[tuple[str, str]] = []
-    for document in documents:
-        resource_type = document["resource"]
-        if load_types([resource_type]):
-            found.append((document["name"], f"c7n has no resource type {resource_type}"))
-            continue
-        errors = [_sentence(error) for error in _validator(resource_type).iter_errors(dict(document))]
-        if not errors:
-            try:
-                # c7n writes into the document it is given.
-                policy = Policy(
-                    copy.deepcopy(dict(document)), Config.empty(account_id="000000000000"), session_factory=_no_session
-                )
-                policy.validate()
-            except (PolicyValidationError, ValueError, TypeError, KeyError) as error:
-                errors = [" ".join(str(error).split())]
-        found += [(document["name"], error) for error in errors]
-    return found
-
-
-def _no_session(*_args: Any, **_settings: Any) -> Any:
-    raise PermissionError("validating a policy must not call AWS")
+def schema_errors(document: Mapping[str, Any]) -> list[Any]:
+    """What c7n's schema has against a policy, as jsonschema's errors. Its type must exist."""
+    return list(_validator(document["resource"]).iter_errors(dict(document)))
 
 
 @cache
@@ -93,11 +67,3 @@ def _validator(resource_type: str) -> Any:
     cloud, _, _ = resource_type.partition(".")
     reference = f"#/definitions/resources/{cloud}.{manager_class(resource_type).type}/policy"
     return Draft7Validator({"$ref": reference, "definitions": generated["definitions"]})
-
-
-def _sentence(error: Any) -> str:
-    from jsonschema.exceptions import best_match
-
-    deepest = best_match([error]) or error
-    place = "/".join(str(part) for part in deepest.absolute_path)
-    return f"{place}: {deepest.message[:300]}" if place else str(deepest.message[:300])

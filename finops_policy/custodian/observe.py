@@ -9,67 +9,31 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
-from finops_policy import aws
+from finops_policy.custodian.metrics import Metrics, metric_fact
+from finops_policy.custodian.notes import READ_ERRORS, Answer, IdOf, Notes, Resource, Truth
+from finops_policy.failures import Failure
 from finops_policy.model import Fact, FailureKind
 
 PRESENCE_TESTS = ("absent", "present", "empty", "not-null")
-READ_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError, ZeroDivisionError)
-"""What a filter raises on one resource that lacks what it reads (jmespath's and dateutil's errors are ValueErrors)."""
 
-Resource = dict[str, Any]
-IdOf = Callable[[Resource], str]
 Describe = Callable[[Any, Resource, bool], Fact]
 Doubt = Callable[[Any, Resource, bool], "Answer | None"]
-
-
-class Truth(Enum):
-    """Kleene's three values."""
-
-    TRUE = "true"
-    FALSE = "false"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A filter's answer on one resource. ``failure``: a call to AWS failed, rather than that AWS had nothing to say."""
-
-    truth: Truth
-    reason: str = ""
-    failure: aws.Failure | None = None
-
-
-@dataclass(slots=True)
-class Notes:
-    """What one filter did, by resource id."""
-
-    kept: set[str] = field(default_factory=set)
-    dropped: set[str] = field(default_factory=set)
-    undecided: dict[str, Answer] = field(default_factory=dict)
-    facts: dict[str, Fact] = field(default_factory=dict)
-
-    def answer(self, resource_id: str) -> Answer | None:
-        """``None`` when the filter never saw the resource."""
-        if resource_id in self.undecided:
-            return self.undecided[resource_id]
-        if resource_id in self.kept:
-            return Answer(Truth.TRUE)
-        return Answer(Truth.FALSE) if resource_id in self.dropped else None
 
 
 class Observer:
     """Puts ears on a policy's filters, and answers for them afterwards."""
 
-    def __init__(self, filters: Iterable[Any], id_of: IdOf) -> None:
+    def __init__(self, filters: Iterable[Any], id_of: IdOf, metrics: Metrics) -> None:
         from c7n.filters.core import BooleanGroupFilter
 
         self._group = BooleanGroupFilter
         self._id_of = id_of
+        self._metrics = metrics
         self._notes: dict[int, Notes] = {}
+        self.one_by_one = True
+        """Whether no filter looks at more than one resource at a time."""
         for each in filters:
             self._listen(each)
 
@@ -78,8 +42,14 @@ class Observer:
             for child in filter_.filters:
                 self._listen(child)
             return
+        self.one_by_one = self.one_by_one and (_one_by_one(filter_) or _reads_metrics(filter_))
         notes = self._notes[id(filter_)] = Notes()
-        _ear(filter_, notes, self._id_of)
+        _ear(filter_, notes, self._id_of, self._metrics)
+
+    def forget(self) -> None:
+        """Lets go of what was written down so far."""
+        for each in self._notes.values():
+            each.forget()
 
     def all_of(self, filters: Iterable[Any], resource_id: str) -> Answer:
         """The conjunction of filters, as c7n runs them: the first that is not true decides."""
@@ -119,27 +89,24 @@ class Observer:
         return found
 
 
-def _ear(filter_: Any, notes: Notes, id_of: IdOf) -> None:
+def _ear(filter_: Any, notes: Notes, id_of: IdOf, metrics: Metrics) -> None:
     """Replaces ``filter_.process`` by one that takes notes; c7n's own code still answers."""
-    from c7n.filters.core import AgeFilter, Filter, ValueFilter
+    from c7n.filters.core import AgeFilter, ValueFilter
     from c7n.filters.metrics import MetricsFilter
 
-    original = filter_.process
-    # The method the filter's class defines: these two judge resources one by one.
-    one_by_one = type(filter_).process in (Filter.process, ValueFilter.process) and (
-        filter_.data.get("value_type") != "resource_count"
-    )
+    one_by_one = _one_by_one(filter_)
     describe: Describe
     doubt_of: Doubt
     if isinstance(filter_, MetricsFilter):
-        describe, doubt_of = _metric_fact, _no_doubt
-        _metrics_one_by_one(filter_, notes, id_of)
+        describe, doubt_of = metric_fact, _no_doubt
+        metrics.hook(filter_, notes, id_of)
     elif isinstance(filter_, AgeFilter):
         describe, doubt_of = _age_fact, _age_doubt
     elif type(filter_) is ValueFilter and one_by_one:
         describe, doubt_of = _value_fact, _value_doubt
     else:
         describe, doubt_of = _other_fact, _no_doubt
+    original = filter_.process
 
     def process(resources: list[Resource], event: Any = None) -> list[Resource]:
         if one_by_one:
@@ -162,6 +129,22 @@ def _ear(filter_: Any, notes: Notes, id_of: IdOf) -> None:
     filter_.process = process
 
 
+def _one_by_one(filter_: Any) -> bool:
+    """Whether a filter judges each resource by itself, as the two methods do that most classes inherit. One with a
+    ``process`` of its own may count or sort what it is given (``reduce``), or look up for all of it at once what it
+    compares with (``security-group``)."""
+    from c7n.filters.core import Filter, ValueFilter
+
+    inherited = type(filter_).process in (Filter.process, ValueFilter.process)
+    return inherited and filter_.data.get("value_type") != "resource_count"
+
+
+def _reads_metrics(filter_: Any) -> bool:
+    from c7n.filters.metrics import MetricsFilter
+
+    return type(filter_).process is MetricsFilter.process
+
+
 def _judge_one(filter_: Any, resource: Resource, notes: Notes, resource_id: str) -> bool:
     """A resource that the filter stumbles over is undecided, and does not spoil the others."""
     try:
@@ -170,46 +153,6 @@ def _judge_one(filter_: Any, resource: Resource, notes: Notes, resource_id: str)
         reason = f"{_kind(filter_)} could not read the resource: {type(error).__name__}: {error}"
         notes.undecided[resource_id] = Answer(Truth.UNKNOWN, reason)
         return False
-
-
-def _metrics_one_by_one(filter_: Any, notes: Notes, id_of: IdOf) -> None:
-    """c7n asks CloudWatch for 50 resources at a time and drops all of them when one call fails: ask one by one, and
-    write down who failed and who had no datapoints. The stock method still asks and judges. Errors of any other kind
-    are bugs: they come through, and fail the cell, where c7n would log them and call the resources compliant."""
-    from c7n.executor import MainThreadExecutor
-
-    class LoudExecutor(MainThreadExecutor):  # type: ignore[misc] # c7n has no types
-        c7n_async = False
-
-    stock = filter_.process_resource_set
-
-    def process_resource_set(resources: list[Resource]) -> list[Resource]:
-        matched = []
-        for resource in resources:
-            resource_id = id_of(resource)
-            try:
-                matched += stock([resource])
-            except aws.call_errors() as error:
-                failure = aws.explain(error)
-                reason = f"metrics call failed ({failure.kind}): {failure.message}"
-                notes.undecided[resource_id] = Answer(Truth.UNKNOWN, reason, failure)
-            except READ_ERRORS as error:
-                reason = f"metric {filter_.metric} could not be judged: {type(error).__name__}: {error}"
-                notes.undecided[resource_id] = Answer(Truth.UNKNOWN, reason)
-            else:
-                if not _datapoints(filter_, resource):
-                    reason = f"no datapoints of {filter_.namespace} {filter_.metric} in {filter_.days} days"
-                    notes.undecided[resource_id] = Answer(Truth.UNKNOWN, reason)
-        return matched
-
-    filter_.process_resource_set = process_resource_set
-    filter_.executor_factory = LoudExecutor
-
-
-def _datapoints(filter_: Any, resource: Resource) -> list[Mapping[str, Any]]:
-    key = f"{filter_.namespace}.{filter_.metric}.{filter_.statistics}.{filter_.days}"
-    points: list[Mapping[str, Any]] = resource.get("c7n.metrics", {}).get(key, [])
-    return points
 
 
 def _kind(filter_: Any) -> str:
@@ -247,24 +190,6 @@ def _age_fact(filter_: Any, resource: Resource, matched: bool) -> Fact:
     return Fact(_kind(filter_), "age", value, filter_.data.get("op", "greater-than"), expected, matched)
 
 
-def _metric_fact(filter_: Any, resource: Resource, matched: bool) -> Fact:
-    """The datapoint that decides: all must meet the condition, so it is the one closest to breaking it."""
-    points = [
-        point.get("ExtendedStatistics", point).get(filter_.statistics) for point in _datapoints(filter_, resource)
-    ]
-    values = [each for each in points if each is not None]
-    op = filter_.data.get("op", "less-than")
-    decisive: Any = None
-    if values:
-        decisive = min(values) if op in ("gt", "ge", "gte", "greater-than") else max(values)
-    filled = any("c7n:detail" in point for point in _datapoints(filter_, resource))
-    count = "no datapoints, filled in" if filled else f"{len(values)} datapoints"
-    key = f"{filter_.metric} {filter_.statistics} over {filter_.days} days ({count})"
-    if "percent-attr" in filter_.data:
-        key += f", percent of {filter_.data['percent-attr']}"
-    return Fact("metrics", key, decisive, op, filter_.data["value"], matched)
-
-
 def _other_fact(filter_: Any, _resource: Resource, matched: bool) -> Fact:
     data = filter_.data if isinstance(filter_.data, Mapping) else {}
     expected = {key: value for key, value in data.items() if key != "type"}
@@ -298,9 +223,9 @@ def _unread_tags(filter_: Any, resource: Resource) -> Answer | None:
         return None
     if "get_bucket_tagging" in resource.get("c7n:DeniedMethods", ()):
         step = "Allow s3:GetBucketTagging in the role's policy, and in the bucket's."
-        failure = aws.Failure(FailureKind.OWN_PERMISSION, "s3:GetBucketTagging was denied", step)
+        failure = Failure(FailureKind.OWN_PERMISSION, "s3:GetBucketTagging was denied", step)
     else:
-        failure = aws.Failure(FailureKind.TIMEOUT, "s3:GetBucketTagging did not answer", "Run again.")
+        failure = Failure(FailureKind.TIMEOUT, "s3:GetBucketTagging did not answer", "Run again.")
     return Answer(Truth.UNKNOWN, f"tags could not be read: {failure.message}", failure)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from finops_policy import aws
 from finops_policy.custodian.account import Account, Judgement, judge
+from finops_policy.custodian.metrics import Metrics, Reading
 from finops_policy.errors import FinopsPolicyError
 from finops_policy.model import CompiledPolicy, Target
 
@@ -29,7 +30,9 @@ def judge_offline(policy: CompiledPolicy, resources: list[dict[str, Any]], recor
     session = aws.session(OFFLINE.region, aws.Credentials("offline", "offline", "offline"))
     session.events.register("before-call", _Answers(recorded))
     account = Account(OFFLINE, "aws", session)
-    return judge(account.load(policy.document), policy.scope_length, resources, "aws")
+    # Fixtures record GetMetricStatistics.
+    loaded = account.load(policy.document)
+    return list(judge(loaded, policy.scope_length, resources, "aws", Metrics(Reading.SINGLE)))
 
 
 class _Answers:

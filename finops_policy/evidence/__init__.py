@@ -3,7 +3,8 @@
 ==============  =====================================================================
 ``store``       finding bundles, and making new ones
 ``bundle``      writing one run's bundle, and sealing it
-``parquet``     the two tables of a bundle: written by workers, read by everyone
+``tables``      the two tables of a bundle: their columns and rows
+``parquet``     those tables as files: written by workers, read by everyone
 ``chain``       what a signature says of a run, and the head of a customer's chain
 ``signing``     the keys, and the envelope around a statement
 ``verify``      whether a bundle and its chain are still what was sealed

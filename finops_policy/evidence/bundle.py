@@ -14,7 +14,8 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -54,6 +55,12 @@ class BundleWriter:
         self.customer = customer
         self.run_id = run_id
         self._customer_folder = folder.parent.parent
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While a run is being recorded nobody else may record it. Raises :class:`EvidenceError` when somebody does."""
+        with locked(self.folder, busy=f"Run {self.run_id} is being recorded by another process"):
+            yield
 
     def part(self, kind: PartKind, target: Target) -> Path:
         """Where the part of one target goes; its folder is there. A part that is there already was written whole."""

@@ -172,15 +172,20 @@ def _proven_link(folder: Path, customer: str | None, key: PublicKey) -> Link | N
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process alone; others wait. The lock goes with the process, so a crash leaves none."""
+def locked(folder: Path, *, busy: str = "") -> Iterator[None]:
+    """Hold a folder for this process alone. The lock goes with the process, so a crash leaves none.
+
+    Others wait; with ``busy`` they are refused, in these words. Raises :class:`EvidenceError`.
+    """
     try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
         except OSError:
             os.close(descriptor)
             raise
+    except BlockingIOError as error:
+        raise EvidenceError(busy, hint="Wait until it has ended.") from error
     except OSError as error:
         raise failure("lock", folder, error) from error
     try:

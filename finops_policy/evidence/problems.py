@@ -37,7 +37,7 @@ _NEXT_STEPS = {
     ProblemKind.FILE_ADDED: "Find out who put it there, and move it out of the bundle.",
     ProblemKind.NOT_A_FILE: "Remove it; if the run had a file of that name, put the file back from a copy made before.",
     ProblemKind.UNREADABLE: "Get permission to read it (see `ls -l`), or a copy from a sound disk; then verify again.",
-    ProblemKind.RUN_INCOMPLETE: "Wait for it if it is still running; otherwise make a new run, and remove this one.",
+    ProblemKind.RUN_INCOMPLETE: "Wait for it if it is still running; if it broke off, finish it with `run --resume`.",
     ProblemKind.RUN_UNSIGNED: _RESTORE,
     ProblemKind.RUN_MISPLACED: "Move it back to where it was, or remove it if it is a copy.",
     ProblemKind.RUN_MISSING: "Put the run back from a copy made before, and find out who removed it.",

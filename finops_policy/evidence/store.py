@@ -66,6 +66,16 @@ class LocalStore:
         make_folder(folder)
         return BundleWriter(folder, customer, run_id)
 
+    def reopen(self, customer: str, run: str) -> BundleWriter:
+        """The bundle of a run that broke off: the one named, or with ``latest`` the one that started last."""
+        runs = self._some(customer)
+        found = runs[-1] if run == LATEST else self._known(customer, run)
+        if found.sealed:
+            raise EvidenceError(
+                f"Run {found.run_id} of {customer} is complete: there is nothing to resume", hint="Make a new run."
+            )
+        return BundleWriter(found.folder, customer, found.run_id)
+
     def runs(self, customer: str) -> list[RunSummary]:
         """All runs of a customer, sealed or not, oldest first; none when the customer has no folder yet."""
         folder = self.customer_folder(customer)
@@ -128,7 +138,7 @@ class LocalStore:
         return folder / layout.relative_run_folder(run_id)
 
 
-_INCOMPLETE = "Wait for it if it is still running; if it broke off, make a new run."
+_INCOMPLETE = "Wait for it if it is still running; if it broke off, finish it with `run --resume`."
 
 
 def read_run(folder: Path) -> RunRecord:

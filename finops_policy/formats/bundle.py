@@ -25,16 +25,18 @@ def read_bundle(folder: Path, frameworks: Sequence[Framework]) -> ReportInput:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         compiled = yaml.load((folder / "compiled" / policies_path("")).read_bytes(), loader)  # noqa: S506 - both are safe
         waivers = json.loads((folder / "compiled" / "waivers.json").read_bytes())
+        prices = json.loads((folder / "compiled" / "prices.json").read_bytes())
         judged = set(run.data["policies"])
         return ReportInput(
             record=run.data,
             digest=run.digest,
             policies=[policy for policy in load_policies(compiled["policies"]) if policy.name in judged],
             cells=read_coverage(folder),
-            evaluations=list(read_evaluations(folder)),
+            evaluations=list(read_evaluations(folder, compliant=False)),
             frameworks=frameworks,
             waivers=[_waiver(each) for each in waivers["waivers"]],
             malformed=waivers["malformed"],
+            currency=min((each["currency"] for each in prices), default="USD"),
         )
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         raise EvidenceError(

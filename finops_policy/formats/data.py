@@ -40,7 +40,7 @@ CENT = Decimal("0.01")
 @dataclass(frozen=True, slots=True)
 class ReportInput:
     """What a report is made from. ``record`` is run.json, ``digest`` its SHA-256, ``malformed`` the waivers that could
-    not be read, as sentences."""
+    not be read, as sentences. Evaluations that are compliant need not be there; ``currency`` is the price book's."""
 
     record: Mapping[str, Any]
     digest: str
@@ -50,6 +50,7 @@ class ReportInput:
     frameworks: Sequence[Framework]
     waivers: Sequence[Waiver]
     malformed: Sequence[str]
+    currency: str = "USD"
 
     def with_frameworks(self, frameworks: Sequence[Framework]) -> ReportInput:
         return replace(self, frameworks=frameworks)
@@ -61,6 +62,9 @@ def report_data(source: ReportInput, now: dt.datetime) -> dict[str, Any]:
     tallies = tally_by_policy(source.cells)
     savings = add_up(source.evaluations)
     packs = {policy.name: policy.pack for policy in source.policies}
+    by_policy: dict[str, list[Evaluation]] = {policy.name: [] for policy in source.policies}
+    for each in source.evaluations:
+        by_policy[each.policy].append(each)
     return {
         "schema": "finops-policy/report/v1",
         "generated_at": _time(now),
@@ -72,11 +76,12 @@ def report_data(source: ReportInput, now: dt.datetime) -> dict[str, Any]:
         "severities": _severities(source.evaluations),
         "money": _money(savings, source, names),
         "coverage": _coverage(source, names),
-        "policies": [_policy(policy, tallies[policy.name], source) for policy in source.policies],
+        "policies": [_policy(policy, tallies[policy.name], by_policy[policy.name]) for policy in source.policies],
         "frameworks": [_framework(each, assess(each, tallies, packs)) for each in source.frameworks],
         "findings": _findings(source.evaluations, names),
         "waivers": _waivers(source),
         "not_checked": _not_checked(source.cells, names),
+        "left_out": list(source.record.get("left_out", ())),
     }
 
 
@@ -147,10 +152,9 @@ def _money(savings: Savings, source: ReportInput, names: Mapping[str, str]) -> d
             continue
         by_policy[each.policy] = by_policy.get(each.policy, Decimal()) + each.money.savings
         by_account[each.account_id] = by_account.get(each.account_id, Decimal()) + each.money.savings
-    currencies = {each.money.currency for each in source.evaluations if each.money}
     counted = [each.money for each in savings.counted if each.money]
     return {
-        "currency": min(currencies, default="USD"),
+        "currency": source.currency,
         "monthly_savings": amount(known_total(savings, _priced(source))),
         "priced_findings": len(savings.counted),
         "unpriced_findings": sum(savings.unpriced.values()),
@@ -222,8 +226,8 @@ def _coverage(source: ReportInput, names: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _policy(policy: CompiledPolicy, tally: Tally, source: ReportInput) -> dict[str, Any]:
-    savings = add_up(each for each in source.evaluations if each.policy == policy.name)
+def _policy(policy: CompiledPolicy, tally: Tally, evaluations: Iterable[Evaluation]) -> dict[str, Any]:
+    savings = add_up(evaluations)
     priced = bool(policy.savings_method)
     return {
         "name": policy.name,

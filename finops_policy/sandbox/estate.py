@@ -17,6 +17,7 @@ from typing import Any
 
 CALLER_ACCOUNT = "999900001111"
 CALLER_USER = "finops-runner"
+HUB_ROLE = "finops-policy-hub"
 ACCESS_KEY_ID = "AKIASANDBOXFINOPSRUN"
 SECRET_ACCESS_KEY = "sandbox-only-not-a-secret"  # noqa: S105 - known to everyone, good for nothing
 EXTERNAL_ID = "acme-7f3c"

@@ -4,6 +4,7 @@
   its trust policy, else the answer is the AccessDenied that AWS gives; so one account of the estate cannot be entered.
 - Budgets has no DescribeBudgetNotificationsForAccount, which Cloud Custodian calls as soon as an account has a budget.
 - DynamoDB tables without secondary indexes have empty lists of them, where AWS has none; a filter for ``absent`` minds.
+- EC2 DescribeRegions names every region; here only those enabled in the account, as AWS does without AllRegions.
 - EC2 does not filter snapshots by owner, so the images of AWS that the estate names keep no snapshot (``makers.py``).
 
 What stays missing answers HTTP 500 with a page of HTML, as moto does (compute-optimizer, service quotas, ...).
@@ -17,9 +18,14 @@ from xml.sax.saxutils import escape
 
 from moto.budgets.responses import BudgetsResponse
 from moto.dynamodb.models.table import Table
+from moto.ec2.models.availability_zones_and_regions import Region, RegionsAndZonesBackend
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import Role, iam_backends
 from moto.sts.responses import TokenResponse
+from moto.utilities.utils import get_partition
+
+from finops_policy.roles import ALWAYS_ENABLED
+from finops_policy.sandbox.organization import OPTED_IN
 
 _DENIED = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
   <Error>
@@ -60,6 +66,17 @@ def fill_gaps() -> None:
                 del described[base_key][indexes]
         return described
 
+    def describe_regions(self: RegionsAndZonesBackend, region_names: list[str] | None = None) -> list[Region]:
+        opted_in = OPTED_IN.get(self.account_id, ())  # type: ignore[attr-defined]
+        return [
+            each
+            for each in self.regions
+            if (ALWAYS_ENABLED.fullmatch(each.name) or each.name in opted_in)
+            and get_partition(each.name) == self.partition  # type: ignore[attr-defined]
+            and (not region_names or each.name in region_names)
+        ]
+
+    RegionsAndZonesBackend.describe_regions = describe_regions  # type: ignore[method-assign]
     Table.describe = describe  # type: ignore[method-assign]
     TokenResponse.assume_role = assume_role  # type: ignore[method-assign]
     BudgetsResponse.describe_budget_notifications_for_account = (  # type: ignore[attr-defined]

@@ -23,12 +23,14 @@ from finops_policy.sandbox.estate import (
     CALLER_ACCOUNT,
     CALLER_USER,
     EXTERNAL_ID,
+    HUB_ROLE,
     SECRET_ACCESS_KEY,
     AccountEstate,
     BudgetItem,
     Item,
 )
 from finops_policy.sandbox.makers import KINDS, Place
+from finops_policy.sandbox.organization import seed_organization
 
 METRIC_HOURS = 30 * 24
 
@@ -36,6 +38,7 @@ METRIC_HOURS = 30 * 24
 def seed(estate: Sequence[AccountEstate], now: dt.datetime) -> None:
     """``now`` is aware; ages count back from it."""
     _seed_caller()
+    seed_organization()
     for account in estate:
         if account.role:
             _seed_role(account)
@@ -58,22 +61,23 @@ def _seed_caller() -> None:
     key = user.create_access_key(prefix="AKIA")
     key.access_key_id, key.secret_access_key = ACCESS_KEY_ID, SECRET_ACCESS_KEY
     iam.access_keys[ACCESS_KEY_ID] = key
+    iam.create_role(
+        HUB_ROLE, json.dumps(_trust()), "/", None, "May be assumed before the role of an account", [], "3600"
+    )
 
 
 def _seed_role(account: AccountEstate) -> None:
     mock_random.seed(f"{account.id}/role")
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": {
-            "Effect": "Allow",
-            "Principal": {"AWS": f"arn:aws:iam::{CALLER_ACCOUNT}:root"},
-            "Action": "sts:AssumeRole",
-            "Condition": {"StringEquals": {"sts:ExternalId": EXTERNAL_ID}},
-        },
-    }
+    trust = _trust(Condition={"StringEquals": {"sts:ExternalId": EXTERNAL_ID}})
     iam = iam_backends[account.id]["aws"]
     iam.create_role(account.role, json.dumps(trust), "/", None, "Reads what finops-policy judges", [], "3600")
     iam.create_account_alias(account.name)
+
+
+def _trust(**conditions: object) -> dict[str, object]:
+    caller = {"AWS": f"arn:aws:iam::{CALLER_ACCOUNT}:root"}
+    statement = {"Effect": "Allow", "Principal": caller, "Action": "sts:AssumeRole", **conditions}
+    return {"Version": "2012-10-17", "Statement": statement}
 
 
 def _datapoints(place: Place, item: Item) -> Iterator[MetricDatum]:

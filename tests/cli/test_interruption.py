@@ -10,7 +10,7 @@ import pytest
 
 from finops_policy.evidence.parquet import read_coverage, read_evaluations
 from finops_policy.evidence.store import read_run
-from finops_policy.model import FailureKind, Status
+from finops_policy.model import FailureKind
 from finops_policy.sandbox.process import Sandbox
 from tests.cli.conftest import Invoke
 from tests.cli.kit import Running, processes, running, until
@@ -77,24 +77,16 @@ def test_no_worker_outlives_a_command_that_was_killed(sandbox_server: Sandbox, p
     assert invoke("report", "--customer", "acme").code == 1
 
 
-def test_a_killed_worker_fails_its_targets_and_the_run_is_sealed(
-    sandbox_server: Sandbox, place: Path, invoke: Invoke
-) -> None:
+def test_a_killed_worker_costs_nothing_but_time(sandbox_server: Sandbox, place: Path, invoke: Invoke) -> None:
     with running(*RUN, cwd=place, env=sandbox_server.environment()) as command:
         command.wait_for(IN_WORK)
         os.kill(command.workers()[0].pid, signal.SIGKILL)
         said = command.result()
-    assert said.code == 4
-    assert "bug, own-permission" in said.out
-    assert "Run again with fewer --workers." in said.out
+    assert said.code == 4, "the account that cannot be entered"
     (bundle,) = place.glob("evidence/customer=acme/month=*/run=*")
     cells = read_coverage(bundle)
     record = read_run(bundle).data
     assert len(cells) == 8 * 26 == sum(record["counts"]["cells"].values())
-    lost = [cell for cell in cells if cell.failure_kind is FailureKind.BUG]
-    assert {cell.message for cell in lost} == {"a worker process died (killed, or out of memory)"}
-    assert {cell.status for cell in lost} == {Status.FAILED}
-    targets = {(cell.account_id, cell.region) for cell in lost}
-    assert len(lost) == 26 * len(targets)
-    assert not targets & {(each.account_id, each.region) for each in read_evaluations(bundle)}
+    assert {cell.failure_kind for cell in cells} == {None, FailureKind.OWN_PERMISSION}
+    assert record["counts"]["population"] == 506 == len(list(read_evaluations(bundle)))
     assert invoke("verify", "--customer", "acme").code == 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 
 import pytest
 
 from finops_policy import aws
+from finops_policy.catalog import Catalog
 from finops_policy.evidence.parquet import read_evaluations
 from finops_policy.evidence.store import read_run
+from finops_policy.roles import Roles
 from tests.cli.conftest import Invoke
 from tests.cli.kit import Result, finops, processes, until
 
@@ -45,7 +48,10 @@ def test_it_is_started_found_used_and_stopped(place: Path, invoke: Invoke, monke
         with monkeypatch.context() as environment:
             for name, value in reached.items():
                 environment.setenv(name, value)
-            role = aws.assume(aws.session("us-east-1"), f"arn:aws:iam::{DEV}:role/finops-policy-reader", "acme-7f3c")
+            acme = Catalog(place).customer("acme")
+            dev = next(account for account in acme.accounts if account.id == DEV)
+            role = Roles(acme, aws.caller("us-east-1")).enter(dev, dt.timedelta())
+            assert isinstance(role, aws.Credentials)
             aws.session("us-east-1", role).client("s3").create_bucket(Bucket="made-by-hand")
             assert "made-by-hand" in judged(invoke(*RUN), place)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from finops_policy import aws
 from finops_policy.custodian.account import Account, Judgement, judge
+from finops_policy.custodian.metrics import Metrics, Reading
 from finops_policy.custodian.offline import OFFLINE, judge_offline
 from finops_policy.model import CompiledPolicy, Severity, Verdict
 
@@ -32,7 +34,7 @@ def instances(count: int, **fields: Any) -> list[dict[str, Any]]:
     return [{"InstanceId": f"i-{number}", "Tags": [], **fields} for number in range(count)]
 
 
-def verdicts(judged: list[Judgement]) -> dict[str, tuple[str, str]]:
+def verdicts(judged: Iterable[Judgement]) -> dict[str, tuple[str, str]]:
     return {each.resource_id: (each.verdict.value, each.reason) for each in judged}
 
 
@@ -71,7 +73,7 @@ def _with_denied_metrics(violation: list[Any]) -> dict[str, tuple[str, str]]:
     session = aws.session(OFFLINE.region, aws.Credentials("x", "x", "x"))
     session.events.register("before-call.cloudwatch", Denied())
     account = Account(OFFLINE, "aws", session)
-    return verdicts(judge(account.load(policy(violation).document), 0, instances(3), "aws"))
+    return verdicts(judge(account.load(policy(violation).document), 0, instances(3), "aws", Metrics(Reading.SINGLE)))
 
 
 def test_a_failed_metrics_call_costs_one_resource_and_not_its_chunk_of_fifty() -> None:
@@ -248,7 +250,7 @@ def _stock(filters: list[Any], rows: list[dict[str, Any]]) -> set[str]:
 def test_a_finding_is_exactly_what_stock_c7n_matches(
     scope: list[Any], violation: list[Any], rows: list[dict[str, Any]]
 ) -> None:
-    judged = judge(ACCOUNT.load(policy(violation, scope).document), len(scope), rows, "aws")
+    judged = list(judge(ACCOUNT.load(policy(violation, scope).document), len(scope), rows, "aws", Metrics()))
     matched = _stock([*scope, *violation], rows)
     assert {each.resource_id for each in judged if each.verdict is Verdict.NONCOMPLIANT} == matched
     population = {each.resource_id for each in judged}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import subprocess
@@ -12,11 +13,12 @@ import pytest
 
 from finops_policy import aws
 from finops_policy.catalog import Catalog
-from finops_policy.engine.fanout import Entry, enter_accounts
+from finops_policy.custodian.metrics import Reading
 from finops_policy.engine.worker import TargetTask, evaluate_target
 from finops_policy.evidence.parquet import read_evaluations
 from finops_policy.model import Status, Target, Verdict
 from finops_policy.project import Project, load
+from finops_policy.roles import Roles
 from finops_policy.sandbox.process import Sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -58,20 +60,23 @@ def test_custodian_matches_the_same_resources(
 ) -> None:
     target = Target(account_id, region)
     caller = aws.caller(target.region)
-    entered = enter_accounts(project.customer, caller, [target.account_id])[target.account_id]
-    assert isinstance(entered, Entry)
-    assert entered.credentials is not None
-    ours = _ours(project, target, entered.credentials, tmp_path)
-    theirs = _theirs(project, target, entered.credentials, sandbox_server, tmp_path)
-    assert set(ours) == set(theirs) == {policy.name for policy in project.compiled.policies()}
-    assert {name: sorted(ids) for name, ids in ours.items()} == {name: sorted(ids) for name, ids in theirs.items()}
-    assert sum(map(len, ours.values())) > 2
+    (account,) = (each for each in project.customer.accounts if each.id == target.account_id)
+    credentials = Roles(project.customer, caller).enter(account, dt.timedelta(minutes=5))
+    assert isinstance(credentials, aws.Credentials)
+    theirs = _theirs(project, target, credentials, sandbox_server, tmp_path)
+    for reading in (Reading.SINGLE, Reading.BATCHED):
+        ours = _ours(project, target, credentials, tmp_path / reading, reading)
+        assert set(ours) == set(theirs) == {policy.name for policy in project.compiled.policies()}
+        assert {name: sorted(ids) for name, ids in ours.items()} == {name: sorted(ids) for name, ids in theirs.items()}
+        assert sum(map(len, ours.values())) > 2
 
 
-def _ours(project: Project, target: Target, credentials: aws.Credentials, folder: Path) -> dict[str, list[str]]:
+def _ours(
+    project: Project, target: Target, credentials: aws.Credentials, folder: Path, reading: Reading
+) -> dict[str, list[str]]:
     policies = project.compiled.policies(target.account_id)
     for kind in ("evaluations", "coverage"):
-        (folder / kind).mkdir()
+        (folder / kind).mkdir(parents=True)
     task = TargetTask(
         run_id="20260101T000000Z-00000000",
         customer="acme",
@@ -83,10 +88,12 @@ def _ours(project: Project, target: Target, credentials: aws.Credentials, folder
         prices=(),
         redacted_tags=(),
         credentials=credentials,
+        metrics=reading,
+        seconds=300,
         evaluations=folder / "evaluations" / "part.parquet",
         coverage=folder / "coverage" / "part.parquet",
     )
-    cells = evaluate_target(task)
+    cells = evaluate_target(task).cells
     assert {cell.status for cell in cells} == {Status.EVALUATED}
     found: dict[str, list[str]] = {policy.name: [] for policy in policies}
     for each in read_evaluations(folder):

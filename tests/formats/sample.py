@@ -100,6 +100,13 @@ def build() -> Row:
         "findings": findings,
         "waivers": [{**waiver, **people, "ticket": f"FIN-{waiver['id'][-3:]}"} for waiver in WAIVERS],
         "not_checked": _not_checked(grid),
+        "left_out": [
+            {
+                "account_id": "999988887777",
+                "name": "acme-<b>old</b>",
+                "reason": "its state in AWS Organizations is SUSPENDED",
+            }
+        ],
     }
 
 
@@ -123,6 +130,7 @@ def empty() -> Row:
         "findings": [],
         "waivers": [],
         "not_checked": [],
+        "left_out": [],
     }
 
 

@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from finops_policy.customer import Account, Customer, Role
 from finops_policy.model import (
-    Account,
     Control,
     ControlMapping,
-    Customer,
     Evaluation,
     Framework,
     Mark,
@@ -134,8 +133,7 @@ def customer(*accounts: Account, values: Settings | None = None) -> Customer:
         title="The Clinic",
         profile="hospital",
         partition="aws",
-        role_name="reader",
-        external_id="clinic-1",
+        role=Role("reader", "clinic-1"),
         accounts=accounts or (account(),),
         settings=values or {},
         digest="digest-customer",

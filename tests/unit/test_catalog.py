@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from finops_policy.catalog import Catalog
+from finops_policy.customer import ENABLED, Organization, Role
 from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, UsageError
 from finops_policy.model import Diagnostic, Mark, Posture, Setting, Strength
@@ -298,12 +299,7 @@ def test_a_customer_as_written(workspace: Path) -> None:
     assert dev.regions == ("eu-central-1",), "an account's own regions replace the customer's"
     assert dev.settings == {"own-pack": {"idle_days": Setting(7, Mark(path, 14, 9))}}
     assert dev.mark == Mark(path, 9, 5)
-    assert (customer.profile, customer.partition, customer.role_name, customer.external_id) == (
-        "own-profile",
-        "aws",
-        "",
-        "",
-    )
+    assert (customer.profile, customer.partition, customer.role) == ("own-profile", "aws", None)
 
 
 def test_a_customer_may_set_values_for_all_accounts(tmp_path: Path) -> None:
@@ -345,8 +341,110 @@ def test_a_framework_as_written(tmp_path: Path) -> None:
 def test_a_customers_role_and_partition(tmp_path: Path) -> None:
     text = CUSTOMER.format(name="own-customer") + "partition: aws-us-gov\nrole: {name: path/reader, external_id: x-1}\n"
     customer = Catalog(write_workspace(tmp_path, customer=text)).customer("own-customer")
-    assert customer.role_arn("111122223333") == "arn:aws-us-gov:iam::111122223333:role/path/reader"
-    assert customer.external_id == "x-1"
+    assert customer.role == Role("path/reader", "x-1")
+    assert customer.role.arn(customer.partition, "111122223333") == "arn:aws-us-gov:iam::111122223333:role/path/reader"
+
+
+def test_everything_a_role_may_say(tmp_path: Path) -> None:
+    hubs = ["arn:aws:iam::999900001111:role/hub", "arn:aws:iam::888800001111:role/x/hub"]
+    role = f"{{name: reader, session_name: nightly, session_tags: {{team: finops}}, via: [{', '.join(hubs)}]}}"
+    text = CUSTOMER.format(name="own-customer").replace("name: dev", "name: dev\n    role: {name: dev-reader}")
+    customer = Catalog(write_workspace(tmp_path, customer=text + f"role: {role}\n")).customer("own-customer")
+    prod, dev = customer.accounts
+    assert customer.role_of(prod) == Role("reader", "", "nightly", {"team": "finops"}, tuple(hubs))
+    assert customer.role_of(dev) == Role("dev-reader"), "nothing of the customer's role is kept"
+    assert Role("/deep/reader").arn("aws-cn", "111122223333") == "arn:aws-cn:iam::111122223333:role/deep/reader"
+    assert Role(hubs[1]).arn("aws", "111122223333") == hubs[1]
+
+
+def test_regions_may_be_those_enabled(tmp_path: Path) -> None:
+    text = CUSTOMER.format(name="own-customer").replace("regions: [us-east-1, eu-west-1]", "regions: enabled")
+    customer = Catalog(write_workspace(tmp_path, customer=text)).customer("own-customer")
+    assert customer.regions == (ENABLED,)
+    assert [each.regions for each in customer.accounts] == [(ENABLED,), ("eu-central-1",)]
+    text = CUSTOMER.format(name="own-customer").replace("regions: [eu-central-1]", "regions: enabled")
+    customer = Catalog(write_workspace(tmp_path, customer=text)).customer("own-customer")
+    assert [each.regions for each in customer.accounts] == [("us-east-1", "eu-west-1"), (ENABLED,)]
+
+
+ORGANIZATION = """\
+organization:
+  include: [r-ab12, ou-ab12-11112222]
+  exclude: [ou-ab12-33334444]
+  tags: {finops: "yes", stage: "*"}
+"""
+
+
+def test_an_organization_may_stand_for_the_accounts_or_beside_them(tmp_path: Path) -> None:
+    text = CUSTOMER.format(name="own-customer")
+    beside = Catalog(write_workspace(tmp_path, customer=text + ORGANIZATION)).customer("own-customer")
+    mark = Mark("customers/own-customer/customer.yaml", 15, 1)
+    assert beside.organization == Organization(
+        ("r-ab12", "ou-ab12-11112222"), ("ou-ab12-33334444",), {"finops": "yes", "stage": "*"}, mark
+    )
+    assert len(beside.accounts) == 2
+    alone = Catalog(write_workspace(tmp_path, customer=text.partition("accounts:")[0] + "organization: {}\n"))
+    customer = alone.customer("own-customer")
+    assert customer.accounts == ()
+    assert customer.organization == Organization((), (), {}, Mark(mark.path, 7, 1))
+
+
+def test_a_unit_both_in_and_out_is_told_with_both_places(tmp_path: Path) -> None:
+    text = CUSTOMER.format(name="own-customer") + ORGANIZATION.replace("33334444", "11112222")
+    with pytest.raises(InvalidFilesError) as caught:
+        Catalog(write_workspace(tmp_path, customer=text)).customer("own-customer")
+    (problem,) = caught.value.diagnostics
+    assert (problem.message, problem.mark.line, problem.mark.column) == (
+        "ou-ab12-11112222 is both included and excluded.",
+        17,
+        13,
+    )
+    assert [(mark.line, mark.column) for mark in problem.related] == [(16, 21)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("accounts:", "acounts:", "`acounts` is not a key"),
+        (
+            "profile: own-profile\n",
+            "profile: own-profile\nrole: {name: x, session_name: a}\n",
+            "`session_name` does not",
+        ),
+        ("profile: own-profile\n", "profile: own-profile\nrole: {name: x, session_name: a b}\n", "`session_name` does"),
+        (
+            "profile: own-profile\n",
+            f"profile: own-profile\nrole: {{name: x, session_name: {'a' * 65}}}\n",
+            "`session_n",
+        ),
+        ("profile: own-profile\n", "profile: own-profile\nrole: {name: x, external_id: 'a b'}\n", "`external_id` does"),
+        ("profile: own-profile\n", "profile: own-profile\nrole: {name: x, via: [hub]}\n", "item 1 of `via` does not"),
+        ("profile: own-profile\n", "profile: own-profile\nrole: {name: x, session_tags: {a: 1}}\n", "`a` must be text"),
+        ("regions: [us-east-1, eu-west-1]", "regions: all", '`regions` must be "enabled"'),
+        (
+            "profile: own-profile\n",
+            "profile: own-profile\norganization: {include: [ou-1]}\n",
+            "item 1 of `include` does",
+        ),
+        ("profile: own-profile\n", "profile: own-profile\norganization: {tags: {a: yes}}\n", "`a` must be text"),
+        ("profile: own-profile\n", "profile: own-profile\norganization: {tags: {}}\n", "`tags` must have at least 1"),
+    ],
+)
+def test_what_a_customer_cannot_say(tmp_path: Path, old: str, new: str, says: str) -> None:
+    text = CUSTOMER.format(name="own-customer")
+    assert old in text
+    with pytest.raises(InvalidFilesError) as caught:
+        Catalog(write_workspace(tmp_path, customer=text.replace(old, new))).customer("own-customer")
+    assert any(says in each.message for each in caught.value.diagnostics)
+
+
+def test_a_customer_needs_accounts_or_an_organization(tmp_path: Path) -> None:
+    text = CUSTOMER.format(name="own-customer").partition("accounts:")[0]
+    with pytest.raises(InvalidFilesError) as caught:
+        Catalog(write_workspace(tmp_path, customer=text)).customer("own-customer")
+    (problem,) = caught.value.diagnostics
+    assert problem.message == "`accounts` is missing"
+    assert "or `organization: {}`, whose accounts are discovered" in problem.hint
 
 
 def test_prices_keep_every_digit_and_their_own_source(workspace: Path) -> None:

@@ -29,20 +29,10 @@ from finops_policy.compiler import (
     load_policies,
     policies_path,
 )
+from finops_policy.customer import Customer
 from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError
-from finops_policy.model import (
-    Customer,
-    Diagnostic,
-    Framework,
-    Mark,
-    Pack,
-    ParameterValue,
-    Posture,
-    Profile,
-    Severity,
-    Strength,
-)
+from finops_policy.model import Diagnostic, Framework, Mark, Pack, ParameterValue, Posture, Profile, Severity, Strength
 from finops_policy.project import load
 from tests.unit.builders import (
     CUSTOMER,

@@ -475,7 +475,7 @@ def test_an_incomplete_run_is_no_evidence_yet(store: LocalStore) -> None:
     for name in (writer.run_id, "latest"):
         with pytest.raises(EvidenceError, match="incomplete") as caught:
             store.find("acme", name)
-        assert "make a new run" in caught.value.hint
+        assert "run --resume" in caught.value.hint
 
 
 def test_one_run_one_folder(store: LocalStore) -> None:

@@ -543,7 +543,7 @@ def test_an_incomplete_run(estate: Estate) -> None:
     assert estate.chain() == []
     assert found(verify(folder, estate.key)) == [("run-incomplete", folder)]
     assert "never sealed" in only(verify(folder, estate.key)).message
-    assert "make a new run" in only(verify(folder, estate.key)).next_step
+    assert "run --resume" in only(verify(folder, estate.key)).next_step
     beside = verify(estate.runs[0], estate.key)
     assert beside.ok
     assert beside.notes == (f"{folder.name} is incomplete, so it is no part of the chain.",)

@@ -9,9 +9,10 @@ import pytest
 
 from finops_policy.catalog import Catalog
 from finops_policy.compiler import compile_set
+from finops_policy.customer import ENABLED, Account, Customer, Organization
 from finops_policy.errors import InvalidFilesError, UsageError
-from finops_policy.model import Customer, Mark, Target
-from finops_policy.project import load, select_policies, select_targets
+from finops_policy.model import Mark, Target
+from finops_policy.project import Outlook, load, outlook, select_policies, select_targets
 from tests.unit.builders import (
     CUSTOMER,
     DEV,
@@ -231,3 +232,38 @@ def test_a_glob_that_matches_nothing_is_an_error(globs: tuple[str, ...]) -> None
         select_policies(COMPILED, globs)
     assert caught.value.message == f"No policy matches {globs[-1]!r}."
     assert "ec2-" in caught.value.hint
+
+
+# --- Without asking AWS -----------------------------------------------------------------------------------------------
+
+
+def organized(*accounts: Account, regions: tuple[str, ...] = (US,)) -> Customer:
+    organization = Organization(("ou-ab12-11112222",), ("ou-ab12-33334444",), {"finops": "yes", "x": "*"}, Mark("c"))
+    return replace(customer(account()), accounts=accounts, regions=regions, organization=organization)
+
+
+def test_an_outlook_knows_all_targets_where_everything_is_listed() -> None:
+    listed = customer(account(PROD, regions=(US, EU)), account(DEV, regions=(US,)))
+    assert outlook(listed, (DEV,), ()) == Outlook(select_targets(listed, (DEV,), ()), ())
+    with pytest.raises(UsageError, match="has no region"):
+        outlook(listed, (), ("mars-1",))
+
+
+def test_an_outlook_says_which_accounts_are_asked_for_their_regions() -> None:
+    listed = customer(account(PROD, regions=(ENABLED,)), account(DEV, regions=(US, EU)))
+    found = outlook(listed, (), (EU,))
+    assert [(each.account_id, each.region) for each in found.targets] == [(PROD, ENABLED), (DEV, EU)]
+    assert found.asked == (f"ec2:DescribeRegions, for the enabled regions of name-{PROD}",)
+    assert outlook(listed, (DEV,), ()).asked == (), "only of the accounts chosen"
+    with pytest.raises(UsageError, match="has no account 'nobody'"):
+        outlook(listed, ("nobody",), ())
+
+
+def test_an_outlook_says_what_is_asked_of_an_organization() -> None:
+    found = outlook(organized(account(DEV)), (), ())
+    scope = "the accounts under ou-ab12-11112222, not under ou-ab12-33334444, tagged finops=yes, x=*"
+    assert found.asked == (f"AWS Organizations, for {scope}",)
+    assert [each.account_id for each in found.targets] == [DEV]
+    assert outlook(organized(account(DEV)), ("whom-aws-may-know",), ()).targets == ()
+    found = outlook(organized(regions=(ENABLED,)), (), ())
+    assert (found.targets, found.asked[1:]) == ((), ("ec2:DescribeRegions, for the enabled regions of each account",))

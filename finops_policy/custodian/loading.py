@@ -1,0 +1,196 @@
+"""Policies loaded, expanded and checked by c7n itself, as ``custodian run`` and c7n-org do it.
+
+Variables such as ``{account_id}``, ``{region}`` and an accounts file's own are expanded once, by c7n, when a policy is
+loaded for a target. Expanding earlier as well would take ``{{text}}`` for a variable the second time. What c7n needs
+for that, and actions, which never run, ride in ``metadata`` under :data:`CARRIED`, where c7n does not look.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from finops_policy.custodian.library import load_types, manager_class, schema_errors
+from finops_policy.errors import did_you_mean
+
+CARRIED = "finops-policy"
+"""Key of a compiled document's metadata: ``vars`` (name -> value), ``account`` (as c7n-org shows it to conditions) and
+``actions`` (as written)."""
+
+HINT = "Check it against `custodian schema`."
+_NAME = re.compile(r"\{([A-Za-z_]\w*)\}")
+_REFUSALS = (ValueError, TypeError, KeyError, AttributeError, AssertionError)
+"""What c7n raises, beside its own error, on values that it did not expect."""
+
+Steps = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a policy, and the way to it from the policy's root."""
+
+    steps: Steps
+    rule: str
+    sentence: str
+    hint: str
+
+
+def load(document: Mapping[str, Any], config: Any, session_factory: Any) -> Any:
+    """The document as a c7n policy, as ``custodian run`` and c7n-org make it: expanded, then validated."""
+    policy = expand(document, config, session_factory)
+    policy.validate()
+    return policy
+
+
+def expand(document: Mapping[str, Any], config: Any, session_factory: Any) -> Any:
+    """The document as a c7n policy with its variables expanded by c7n, not yet validated."""
+    from c7n.policy import Policy
+
+    data = copy.deepcopy(dict(document))  # c7n writes into the document it is given
+    carried = data.get("metadata", {}).pop(CARRIED, {})
+    policy = Policy(data, config, session_factory=session_factory)
+    if "account" in carried:
+        policy.conditions.env_vars["account"] = carried["account"]
+    if _has_braces(data):  # without any, expanding changes nothing and loads the policy twice
+        policy.expand_variables(policy.get_variables(carried.get("vars", {})))
+    return policy
+
+
+def problems(documents: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What c7n has against policies: (policy name, sentence), nothing when all fit."""
+    return [(each["name"], fault.sentence) for each in distinct(documents) for fault in faults(each)]
+
+
+def distinct(documents: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The documents without those that differ from another only in values, of equal types, of their variables.
+
+    Thousands of accounts may have values of their own, and checking takes 10 ms. What this lets through, such as a word
+    that c7n does not know, fails the cell when the policy is loaded for its target.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for document in documents:
+        carried = document.get("metadata", {}).get(CARRIED, {})
+        types = {name: type(value).__name__ for name, value in carried.get("vars", {}).items()}
+        rest = {key: value for key, value in document.items() if key != "metadata"}
+        found.setdefault(json.dumps([rest, types], sort_keys=True), document)
+    return list(found.values())
+
+
+def faults(document: Mapping[str, Any]) -> list[Fault]:
+    """All that c7n's schema has against a policy once its variables are expanded, else what its own validation has."""
+    unknown = _unknown_type(document["resource"])
+    return [unknown] if unknown else _faults(document)
+
+
+def _unknown_type(resource_type: str) -> Fault | None:
+    from c7n.resources.resource_map import ResourceMap
+
+    if not load_types([resource_type]):
+        return None
+    known = [name for name in ResourceMap if name.startswith("aws.")]
+    hint = did_you_mean(resource_type, known) or "`custodian schema aws` lists them."
+    return Fault(("resource",), "unknown-type", f"c7n has no resource type {resource_type}", hint)
+
+
+def _faults(document: Mapping[str, Any]) -> list[Fault]:
+    """The schema is for the expanded policy: a number may be a variable, and has its type only then."""
+    from c7n.config import Config
+    from c7n.exceptions import PolicyValidationError
+
+    try:
+        policy = expand(document, Config.empty(account_id="000000000000", region="us-east-1"), _no_session)
+        found = list(_undefined(document, policy))
+        expanded = json.loads(json.dumps(policy.data, default=str))
+        places = {each.steps for each in found}
+        found += [each for each in _schema_faults(expanded) if each.steps not in places]
+        if not found:
+            policy.validate()
+    except PermissionError:
+        return []  # validated when it runs, where there is a session
+    except (PolicyValidationError, *_REFUSALS) as error:
+        sentence = " ".join(str(error).split())[:300]
+        return _strangers(document) or _schema_faults(document) or [Fault((), "c7n", sentence, HINT)]
+    return found
+
+
+def _schema_faults(document: Mapping[str, Any]) -> list[Fault]:
+    return [_of_schema(document["resource"], error) for error in schema_errors(document)]
+
+
+def _strangers(document: Mapping[str, Any]) -> list[Fault]:
+    """Filters and actions that the type does not have."""
+    elements = [
+        ((section, index), element)
+        for section in ("filters", "actions")
+        for index, element in enumerate(document.get(section) or ())
+    ]
+    return list(filter(None, (_stranger(document["resource"], steps, element) for steps, element in elements)))
+
+
+def _of_schema(resource_type: str, error: Any) -> Fault:
+    from c7n.schema import specific_error
+    from jsonschema.exceptions import best_match
+
+    if stranger := _stranger(resource_type, tuple(error.absolute_path), error.instance):
+        return stranger
+    deepest = specific_error(error)
+    if deepest is error:
+        deepest = best_match([error]) or error
+    steps = tuple(deepest.absolute_path)
+    place = f"{'/'.join(map(str, steps))}: " if steps else ""
+    return Fault(steps, "c7n", f"{place}{deepest.message[:300]}", HINT)
+
+
+def _stranger(resource_type: str, steps: Steps, element: Any) -> Fault | None:
+    """A filter or action of a kind that the type does not have: c7n's schema only says that none fits."""
+    kind = element.get("type") if isinstance(element, Mapping) else element
+    if len(steps) != 2 or steps[0] not in ("filters", "actions") or not isinstance(kind, str):
+        return None
+    what = "filter" if steps[0] == "filters" else "action"
+    known = getattr(manager_class(resource_type), f"{what}_registry").keys()
+    if kind in known:
+        return None
+    hint = did_you_mean(kind, known) or f"`custodian schema {resource_type}.{steps[0]}` lists them."
+    return Fault(steps, "c7n", f"{resource_type} has no {what} {kind!r}", hint)
+
+
+def _undefined(document: Mapping[str, Any], policy: Any) -> Iterator[Fault]:
+    """Names in braces that c7n left as text although they decide what is matched."""
+    known = set(policy.get_variables({}))
+    for section in ("filters", "conditions", "query"):
+        for steps, text in _texts(document.get(section), (section,)):
+            if _at(policy.data, steps) != text:
+                continue
+            for name in _NAME.findall(text):
+                if name not in known:
+                    hint = f"Set {name} under `vars` in the accounts file, or write {{{{{name}}}}} for the text itself."
+                    yield Fault(steps, "unknown-variable", f"{{{name}}} is no variable, and would stay as it is", hint)
+
+
+def _texts(value: Any, steps: Steps) -> Iterator[tuple[Steps, str]]:
+    if isinstance(value, str):
+        yield steps, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(item, (*steps, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts(item, (*steps, index))
+
+
+def _at(value: Any, steps: Steps) -> Any:
+    for step in steps:
+        value = value[step]
+    return value
+
+
+def _has_braces(value: Any) -> bool:
+    return any("{" in text or "}" in text for _, text in _texts(value, ()))
+
+
+def _no_session(*_args: Any, **_settings: Any) -> Any:
+    raise PermissionError("validating a policy must not call AWS")
