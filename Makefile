@@ -1,10 +1,11 @@
 # Two commands: `make run` shows the product on the sandbox, `make test` runs every check.
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.cfg
 
-.PHONY: run test lint format clean
+.PHONY: run test bench lint format clean
 
 run: $(VENV)/.sandbox
 	$(BIN)/finops-policy run --customer acme --profile hipaa --sandbox --fail-on never --allow-incomplete
@@ -12,6 +13,10 @@ run: $(VENV)/.sandbox
 
 test: $(VENV)/.dev lint
 	$(BIN)/pytest -n auto --cov --cov-report=term
+
+# Against Cloud Custodian and c7n-org, which are installed apart: see docs/performance.md.
+bench: $(VENV)/.dev $(PEERS)/.installed
+	$(BIN)/python -m bench
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -24,7 +29,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
@@ -37,3 +42,8 @@ $(VENV)/.sandbox: $(SOURCES) | $(BIN)/python
 $(VENV)/.dev: $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/.sandbox
+
+$(PEERS)/.installed: bench/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --requirement bench/peers.txt
+	touch $@

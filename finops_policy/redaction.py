@@ -17,14 +17,16 @@ from finops_policy.model import Fact
 WITHHELD = "[withheld by the profile]"
 
 
-def redact_tags(tags: Mapping[str, str], globs: tuple[str, ...]) -> dict[str, str]:
+def redact_tags(tags: Mapping[str, str], globs: tuple[str, ...]) -> Mapping[str, str]:
     """The tags, with the values of matching keys withheld. An empty value says nothing and stays."""
+    if not globs:
+        return tags
     return {key: WITHHELD if value and _matches(key, globs) else value for key, value in tags.items()}
 
 
 def redact_facts(facts: Iterable[Fact], tags: Mapping[str, str], globs: tuple[str, ...]) -> tuple[Fact, ...]:
     """The facts, with everything withheld that holds a withheld value of ``tags`` (in clear), however it was read."""
-    secrets = [value for key, value in tags.items() if value and _matches(key, globs)]
+    secrets = [value for key, value in tags.items() if value and _matches(key, globs)] if globs else []
     if not secrets:
         return tuple(facts)
     return tuple(

@@ -29,6 +29,7 @@ def tune(core: Any) -> None:
     parsers.set_parser_defaults(timestamp_parser=parse_timestamp)
     parsers.create_parser = partial(_create_parser, parsers.create_parser)
     core.register("after-call", _share_texts)
+    _share_methods()
 
 
 @cache
@@ -37,7 +38,30 @@ def _loader(data_path: str | None) -> Any:
     them."""
     from botocore.loaders import create_loader
 
-    return create_loader(data_path)
+    loader = create_loader(data_path)
+    loader.made_methods = {}
+    return loader
+
+
+@cache
+def _share_methods() -> None:
+    """A client's methods depend on its service alone. botocore makes them for every client anew: 700 functions for EC2,
+    which take as long as the rest of the client. Kept of the session that made them first is its event emitter."""
+    from botocore.client import ClientCreator
+
+    stock = ClientCreator._create_methods
+
+    def create_methods(creator: Any, service_model: Any) -> dict[str, Any]:
+        made = getattr(creator._loader, "made_methods", None)
+        if made is None:
+            methods: dict[str, Any] = stock(creator, service_model)
+            return methods
+        key = service_model.service_name, service_model.api_version
+        if key not in made:
+            made[key] = stock(creator, service_model)
+        return dict(made[key])
+
+    ClientCreator._create_methods = create_methods
 
 
 def parse_timestamp(value: Any) -> dt.datetime:

@@ -104,29 +104,55 @@ def _ear(filter_: Any, notes: Notes, id_of: IdOf, metrics: Metrics) -> None:
         describe, doubt_of = _age_fact, _age_doubt
     elif type(filter_) is ValueFilter and one_by_one:
         describe, doubt_of = _value_fact, _value_doubt
+        _remember_value(filter_)
     else:
         describe, doubt_of = _other_fact, _no_doubt
     original = filter_.process
 
+    def note(resource: Resource, resource_id: str, matched: bool) -> None:
+        (notes.kept if matched else notes.dropped).add(resource_id)
+        if resource_id not in notes.undecided and (doubt := doubt_of(filter_, resource, matched)):
+            notes.undecided[resource_id] = doubt
+        try:
+            notes.facts[resource_id] = describe(filter_, resource, matched)
+        except READ_ERRORS as error:
+            notes.facts[resource_id] = Fact(_kind(filter_), "", f"unreadable: {error}", "", None, matched)
+
     def process(resources: list[Resource], event: Any = None) -> list[Resource]:
-        if one_by_one:
-            kept = [each for each in resources if _judge_one(filter_, each, notes, id_of(each))]
-        else:
-            kept = original(resources, event)
+        kept = list(original(resources, event))
         kept_ids = {id_of(each) for each in kept}
         for resource in resources:
             resource_id = id_of(resource)
-            matched = resource_id in kept_ids
-            (notes.kept if matched else notes.dropped).add(resource_id)
-            if resource_id not in notes.undecided and (doubt := doubt_of(filter_, resource, matched)):
-                notes.undecided[resource_id] = doubt
-            try:
-                notes.facts[resource_id] = describe(filter_, resource, matched)
-            except READ_ERRORS as error:
-                notes.facts[resource_id] = Fact(_kind(filter_), "", f"unreadable: {error}", "", None, matched)
-        return list(kept)
+            note(resource, resource_id, resource_id in kept_ids)
+        return kept
 
-    filter_.process = process
+    def process_one_by_one(resources: list[Resource], _event: Any = None) -> list[Resource]:
+        kept = []
+        for resource in resources:
+            resource_id = id_of(resource)
+            matched = _judge_one(filter_, resource, notes, resource_id)
+            note(resource, resource_id, matched)
+            if matched:
+                kept.append(resource)
+        return kept
+
+    filter_.process = process_one_by_one if one_by_one else process
+
+
+def _remember_value(filter_: Any) -> None:
+    """Reading a value is most of a value filter's work; its fact and its doubt read the same of the same resource."""
+    stock = filter_.get_resource_value
+    last: tuple[Any, ...] = ()
+    value: Any = None
+
+    def get_resource_value(key: Any, resource: Resource) -> Any:
+        nonlocal last, value
+        if not (last and last[0] is resource and last[1] == key):
+            value = stock(key, resource)
+            last = (resource, key)
+        return value
+
+    filter_.get_resource_value = get_resource_value
 
 
 def _one_by_one(filter_: Any) -> bool:

@@ -11,9 +11,11 @@ Other Python programs that read ``evaluated_at`` with DuckDB need ``pytz``, or `
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -143,8 +145,12 @@ class _Part:
     def _publish(self) -> None:
         self._lines.close()
         part = self._scratch / "part.parquet"
-        with _connect(self._scratch) as connection:
-            connection.execute(_copy(self._table, Path(self._lines.name), part, self._longest))
+        try:
+            writer = _writer(self._path.parent.parent.absolute())
+            writer.execute(_copy(self._table, Path(self._lines.name), part, self._longest))
+        except BaseException:
+            _writer.cache_clear()  # an interrupted database may be in any state
+            raise
         publish(part, self._path)
 
     @contextmanager
@@ -163,6 +169,13 @@ class _Part:
         except duckdb.Error as error:
             hint = "Check the free space of that disk; if there is enough, please report this."
             raise EvidenceError(f"Cannot write {self._path}: {_first_line(error)}", hint=hint) from error
+
+
+@lru_cache(maxsize=1)
+def _writer(bundle: Path) -> duckdb.DuckDBPyConnection:
+    """One database for all parts that a process writes into a bundle: opening one costs more than a small part. What it
+    might spill lies beside the parts, where sealing removes what a killed worker left."""
+    return _connect(bundle, bundle / f"{TEMPORARY_PREFIX}duckdb-{os.getpid()}{TEMPORARY_SUFFIX}")
 
 
 def _copy(table: Table, source: Path, part: Path, longest: int) -> str:
@@ -227,7 +240,7 @@ def _selected(name: str, kind: str) -> str:
             return name
 
 
-def _connect(folder: Path) -> duckdb.DuckDBPyConnection:
+def _connect(folder: Path, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A database in memory with one thread (workers share the machine) that opens files in ``folder`` and none else."""
     import duckdb
 
@@ -235,7 +248,7 @@ def _connect(folder: Path) -> duckdb.DuckDBPyConnection:
         ":memory:",
         config={
             "threads": 1,
-            "temp_directory": str(folder),
+            "temp_directory": str(spill or folder),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "allow_community_extensions": False,

@@ -159,3 +159,15 @@ def test_models_of_ones_own_are_found(
 def test_every_session_is_tuned() -> None:
     core = aws.session("us-east-1")._session
     assert core.get_component("data_loader") is session(tuned=True).get_component("data_loader")
+
+
+def test_the_methods_of_clients_are_made_once_per_service() -> None:
+    keys = aws.Credentials("access", "secret", "token")
+    one, two = (aws.session(region, keys).client("sts") for region in ("us-east-1", "eu-west-1"))
+    assert type(one) is not type(two)
+    assert type(one).assume_role is type(two).assume_role
+    assert (one.meta.region_name, two.meta.region_name) == ("us-east-1", "eu-west-1")
+    untuned = botocore.session.get_session()
+    alone = untuned.create_client("sts", "us-east-1", aws_access_key_id="access", aws_secret_access_key="secret")
+    assert type(alone).assume_role is not type(one).assume_role, "sessions that are not tuned are left alone"
+    assert dir(alone) == dir(one)
