@@ -42,6 +42,16 @@ class Judgement:
     resource: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A resource, and what every policy says of it: made once, for all of them."""
+
+    id: str
+    arn: str
+    tags: Mapping[str, str]
+    resource: Resource
+
+
 class Account:
     """c7n's view of one target. ``session`` is a boto3 session that already holds the account's credentials."""
 
@@ -52,12 +62,12 @@ class Account:
         self._partition = partition
         self._session = session
         self._metrics = metrics or Metrics()
-        self._fetched: dict[str, list[Resource] | Exception] = {}
+        self._fetched: dict[str, list[Described] | Exception] = {}
         self._config = Config.empty(
             account_id=target.account_id, region=target.region, output_dir="null://", log_group="null://"
         )
 
-    def fetch(self, policy: CompiledPolicy) -> list[Resource]:
+    def fetch(self, policy: CompiledPolicy) -> list[Described]:
         """Every resource that a policy looks at, described once for all policies with its type, query and source.
 
         Raises what c7n and botocore raise, and the same again for the other policies, without another call.
@@ -69,7 +79,7 @@ class Account:
             [loaded.data.get(each) for each in ("resource", "query", "source")], sort_keys=True, default=str
         )
         if key not in self._fetched:
-            self._fetched[key] = _describe(loaded.resource_manager)
+            self._fetched[key] = _fetch(loaded.resource_manager, self._partition)
         found = self._fetched[key]
         if isinstance(found, Exception):
             raise found.with_traceback(None)
@@ -88,7 +98,7 @@ class Account:
     def judge(self, policy: CompiledPolicy) -> Iterator[Judgement]:
         """Every member of the population and its verdict. Raises what c7n raises, at the first member or later."""
         fetched = self.fetch(policy)
-        yield from judge(self.load(policy.document), policy.scope_length, fetched, self._partition, self._metrics)
+        yield from judge(self.load(policy.document), policy.scope_length, fetched, self._metrics)
 
     def load(self, document: Mapping[str, Any]) -> Any:
         """A c7n policy bound to this target, and c7n's thread-wide session cache emptied of any other target's."""
@@ -111,40 +121,47 @@ class _Factory:
         return self._session
 
 
-def judge(
-    policy: Any, scope_length: int, resources: Iterable[Resource], partition: str, metrics: Metrics
-) -> Iterator[Judgement]:
+def described(manager: Any, resources: Iterable[Resource], partition: str) -> list[Described]:
+    """Pages of an answer may repeat a resource: the last one counts, once."""
+    id_of = _id_function(manager)
+    unique = {id_of(resource): resource for resource in resources}
+    arns = _arns(manager, list(unique.values()), partition)
+    return [
+        Described(resource_id, arn, _tags(resource), resource)
+        for (resource_id, resource), arn in zip(unique.items(), arns, strict=True)
+    ]
+
+
+def judge(policy: Any, scope_length: int, resources: Sequence[Described], metrics: Metrics) -> Iterator[Judgement]:
     """Runs a loaded c7n policy's filters over ``resources`` and explains the outcome.
 
     A member is noncompliant when c7n matches it, unless a call to AWS failed on the way. It is unknown when the filter
     that dropped it had nothing to decide by; a resource whose membership itself is undecided counts as an unknown
-    member, so that it cannot disappear. Pages of an answer may repeat a resource: the last one counts, once.
+    member, so that it cannot disappear.
     """
     manager = policy.resource_manager
     id_of = _id_function(manager)
     observer = Observer(manager.filters, id_of, metrics)
-    unique = list({id_of(resource): resource for resource in resources}.values())
-    size = CHUNK if observer.one_by_one else max(1, len(unique))
-    for start in range(0, len(unique), size):
-        yield from _judge_chunk(manager, scope_length, unique[start : start + size], partition, id_of, observer)
+    size = CHUNK if observer.one_by_one else max(1, len(resources))
+    for start in range(0, len(resources), size):
+        yield from _judge_chunk(manager, scope_length, resources[start : start + size], id_of, observer)
         observer.forget()
 
 
 def _judge_chunk(
-    manager: Any, scope_length: int, chunk: list[Resource], partition: str, id_of: IdOf, observer: Observer
+    manager: Any, scope_length: int, chunk: Sequence[Described], id_of: IdOf, observer: Observer
 ) -> Iterator[Judgement]:
     # Filters annotate resources at the top level: a copy of that level keeps policies apart.
-    members = [dict(resource) for resource in chunk]
-    ids = [id_of(each) for each in members]
+    members = [dict(each.resource) for each in chunk]
     scope, violation = manager.filters[:scope_length], manager.filters[scope_length:]
     scoped = _filtered(scope, members)
     scoped_ids = {id_of(each) for each in scoped}
     matched_ids = {id_of(each) for each in _filtered(violation, scoped)}
 
-    for resource_id, resource, arn in zip(ids, members, _arns(manager, members, partition), strict=True):
-        belongs = observer.all_of(scope, resource_id)
-        answer = observer.all_of(violation, resource_id)
-        in_scope, matched = resource_id in scoped_ids, resource_id in matched_ids
+    for each, member in zip(chunk, members, strict=True):
+        belongs = observer.all_of(scope, each.id)
+        answer = observer.all_of(violation, each.id)
+        in_scope, matched = each.id in scoped_ids, each.id in matched_ids
         failure = None
         if _in_doubt(belongs, in_scope):
             verdict, failure = Verdict.UNKNOWN, belongs.failure
@@ -155,8 +172,8 @@ def _judge_chunk(
             verdict, reason, failure = Verdict.UNKNOWN, answer.reason, answer.failure
         else:
             verdict, reason = (Verdict.NONCOMPLIANT if matched else Verdict.COMPLIANT), ""
-        facts = tuple(observer.facts(manager.filters, resource_id))
-        yield Judgement(resource_id, arn, _tags(resource), verdict, reason, failure, facts, resource)
+        facts = tuple(observer.facts(manager.filters, each.id))
+        yield Judgement(each.id, each.arn, each.tags, verdict, reason, failure, facts, member)
 
 
 def _filtered(filters: Iterable[Any], resources: list[Resource]) -> list[Resource]:
@@ -207,9 +224,9 @@ def _tags(resource: Resource) -> dict[str, str]:
     return {str(tag["Key"]): str(tag.get("Value", "")) for tag in tags if isinstance(tag, Mapping) and "Key" in tag}
 
 
-def _describe(manager: Any) -> list[Resource] | Exception:
+def _fetch(manager: Any, partition: str) -> list[Described] | Exception:
     try:
-        return list(manager.resources())
+        return described(manager, manager.resources(), partition)
     except Exception as error:  # noqa: BLE001 - not swallowed: kept, and raised for every policy that asks
         return _without_frames(error)
 

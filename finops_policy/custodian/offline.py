@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from finops_policy import aws
-from finops_policy.custodian.account import Account, Judgement, judge
+from finops_policy.custodian.account import Account, Judgement, described, judge
 from finops_policy.custodian.metrics import Metrics, Reading
 from finops_policy.errors import FinopsPolicyError
 from finops_policy.model import CompiledPolicy, Target
@@ -32,7 +32,8 @@ def judge_offline(policy: CompiledPolicy, resources: list[dict[str, Any]], recor
     account = Account(OFFLINE, "aws", session)
     # Fixtures record GetMetricStatistics.
     loaded = account.load(policy.document)
-    return list(judge(loaded, policy.scope_length, resources, "aws", Metrics(Reading.SINGLE)))
+    members = described(loaded.resource_manager, resources, "aws")
+    return list(judge(loaded, policy.scope_length, members, Metrics(Reading.SINGLE)))
 
 
 class _Answers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from finops_policy import aws
 from finops_policy.custodian import account as module
-from finops_policy.custodian.account import Account, Judgement, judge
+from finops_policy.custodian.account import Account, Judgement, described, judge
 from finops_policy.custodian.metrics import Metrics
 from finops_policy.custodian.offline import OFFLINE, judge_offline
 from finops_policy.model import CompiledPolicy, Fact
@@ -88,7 +89,7 @@ def test_sources_are_not_mixed_up() -> None:
     }
     cloud = Cloud({"DescribeInstances": reservations("i-0"), **nothing})
     account = cloud.account()
-    assert [each["InstanceId"] for each in account.fetch(with_document())] == ["i-0"]
+    assert [each.id for each in account.fetch(with_document())] == ["i-0"]
     assert account.fetch(with_document(source="config")) == []
     assert cloud.calls["DescribeInstances"] == 1
 
@@ -116,9 +117,10 @@ def test_what_was_read_before_a_failure_is_let_go() -> None:
             raise ValueError("broken page") from error
 
     class Manager:
+        get_model = staticmethod(lambda: SimpleNamespace(id="Id"))
         resources = staticmethod(describe)
 
-    found = module._describe(Manager)
+    found = module._fetch(Manager, "aws")
     assert isinstance(found, ValueError)
     assert isinstance(found.__cause__, KeyError)
     assert not [each for each in gc.get_objects() if isinstance(each, Page)]
@@ -218,9 +220,9 @@ def test_a_chunk_is_let_go_before_the_next(monkeypatch: pytest.MonkeyPatch) -> N
     """Copies and facts of 10 resources at a time, not of 50; an annotation tells a copy from what was fetched."""
     monkeypatch.setattr(module, "CHUNK", 10)
     loaded = Cloud({}).account().load(policy([{"OnlyHere": "absent"}]).document)
-    rows = instances(50)
+    rows = described(loaded.resource_manager, instances(50), "aws")
     copies, facts = [], []
-    for each in judge(loaded, 0, rows, "aws", Metrics()):
+    for each in judge(loaded, 0, rows, Metrics()):
         del each
         alive = gc.get_objects()
         copies.append(sum(type(found) is dict and found.get("c7n:MatchedFilters") == ["OnlyHere"] for found in alive))

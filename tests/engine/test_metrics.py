@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from finops_policy import aws
-from finops_policy.custodian.account import Account, Judgement, judge
+from finops_policy.custodian.account import Account, Judgement, described, judge
 from finops_policy.custodian.metrics import Metrics, Reading
 from finops_policy.model import FailureKind, Target, Verdict
 
@@ -71,7 +71,8 @@ class Cloud:
 
     def judge(self, resources: list[Row], metrics: Metrics | Reading, *filters: Any) -> list[Judgement]:
         metrics = Metrics(metrics) if isinstance(metrics, Reading) else metrics
-        return list(judge(self.load(*filters), 0, resources, "aws", metrics))
+        loaded = self.load(*filters)
+        return list(judge(loaded, 0, described(loaded.resource_manager, resources, "aws"), metrics))
 
 
 class CloudWatch(Cloud):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finops_policy import aws
-from finops_policy.custodian.account import Account, Judgement, judge
+from finops_policy.custodian.account import Account, Judgement, described, judge
 from finops_policy.custodian.metrics import Metrics, Reading
 from finops_policy.custodian.offline import OFFLINE, judge_offline
 from finops_policy.model import CompiledPolicy, Severity, Verdict
@@ -73,7 +73,9 @@ def _with_denied_metrics(violation: list[Any]) -> dict[str, tuple[str, str]]:
     session = aws.session(OFFLINE.region, aws.Credentials("x", "x", "x"))
     session.events.register("before-call.cloudwatch", Denied())
     account = Account(OFFLINE, "aws", session)
-    return verdicts(judge(account.load(policy(violation).document), 0, instances(3), "aws", Metrics(Reading.SINGLE)))
+    loaded = account.load(policy(violation).document)
+    rows = described(loaded.resource_manager, instances(3), "aws")
+    return verdicts(judge(loaded, 0, rows, Metrics(Reading.SINGLE)))
 
 
 def test_a_failed_metrics_call_costs_one_resource_and_not_its_chunk_of_fifty() -> None:
@@ -250,7 +252,8 @@ def _stock(filters: list[Any], rows: list[dict[str, Any]]) -> set[str]:
 def test_a_finding_is_exactly_what_stock_c7n_matches(
     scope: list[Any], violation: list[Any], rows: list[dict[str, Any]]
 ) -> None:
-    judged = list(judge(ACCOUNT.load(policy(violation, scope).document), len(scope), rows, "aws", Metrics()))
+    loaded = ACCOUNT.load(policy(violation, scope).document)
+    judged = list(judge(loaded, len(scope), described(loaded.resource_manager, rows, "aws"), Metrics()))
     matched = _stock([*scope, *violation], rows)
     assert {each.resource_id for each in judged if each.verdict is Verdict.NONCOMPLIANT} == matched
     population = {each.resource_id for each in judged}
