@@ -17,11 +17,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from finops_policy import wire
+from finops_policy.answers import FailedCalls, WholeAnswers, refuse_unreadable
 from finops_policy.errors import CredentialsError
 from finops_policy.failures import Failure, OutOfTimeError, call_errors, explain
 
 __all__ = ["Calls", "Credentials", "Deadline", "Failure", "Identity", "call_errors", "caller", "explain", "identity"]
 
+CONNECT_SECONDS, READ_SECONDS = 10, 60
 ATTEMPTS = 8
 """How often a request is sent before it has failed, unless AWS_MAX_ATTEMPTS or the shared configuration says."""
 
@@ -92,22 +94,31 @@ def session(
             super().__init__(**settings)
             self._kept: dict[tuple[str, str], Any] = {}
             self._making = threading.Lock()
+            self.failed_calls = FailedCalls()
+            self.failed_calls.watch(core)
 
         def client(self, service_name: str, *args: Any, **settings: Any) -> Any:
             if args or set(settings) - {"region_name"}:
-                return super().client(service_name, *args, **settings)
+                return self._make(service_name, *args, **settings)
             key = (service_name, settings.get("region_name") or region)
             with self._making:  # making clients is not thread-safe
                 if key not in self._kept:
-                    self._kept[key] = super().client(service_name, region_name=key[1])
+                    self._kept[key] = self._make(service_name, region_name=key[1])
             return self._kept[key]
+
+        def _make(self, *args: Any, **settings: Any) -> Any:
+            made = super().client(*args, **settings)
+            endpoint = made._endpoint  # botocore offers no other way to what sends its requests
+            endpoint.http_session = WholeAnswers(endpoint.http_session)
+            return made
 
     core = botocore.session.get_session()
     wire.tune(core)
     retries: dict[str, Any] = {"mode": "standard"}
     if core.get_config_variable("max_attempts") is None:
         retries["total_max_attempts"] = ATTEMPTS
-    core.set_default_client_config(Config(retries=retries, connect_timeout=10, read_timeout=60))
+    core.set_default_client_config(Config(retries=retries, connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS))
+    core.register("before-parse", refuse_unreadable)
     if calls is not None:
         core.register("before-send", calls)
     if deadline is not None:

@@ -72,14 +72,15 @@ class OutOfTimeError(BaseException):
 def call_errors() -> tuple[type[Exception], ...]:
     """What a call to AWS may raise: refusals, and everything that went wrong on the way."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
-    return (BotoCoreError, ClientError)
+    return (BotoCoreError, ClientError, ResponseParserError)
 
 
 def explain(error: BaseException) -> Failure:
     """Names the kind of a failure, its message, and the next step; anything unknown is a bug and says so."""
     from botocore import exceptions as botocore_errors
-    from botocore.parsers import ResponseParserError
+    from botocore.parsers import ResponseParserError, XMLParseError
 
     message = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, botocore_errors.ClientError):
@@ -106,9 +107,12 @@ def explain(error: BaseException) -> Failure:
         return Failure(FailureKind.TIMEOUT, message, step)
     if isinstance(error, TimeoutError):
         return Failure(FailureKind.TIMEOUT, message, "Run again; if it stays slow, check the network and AWS's health.")
-    if isinstance(error, ResponseParserError):
+    if isinstance(error, ResponseParserError | XMLParseError):
         step = "The answer was cut short or is not AWS's: check proxies on the way, and run again."
-        return Failure(FailureKind.TIMEOUT, f"the answer cannot be read: {message}"[:500], step)
+        why = message.partition(" Further retries")[0]  # what follows is the answer itself, credentials included
+        return Failure(FailureKind.TIMEOUT, f"the answer cannot be read: {why}"[:500], step)
+    if isinstance(error, botocore_errors.PaginationError):
+        return Failure(FailureKind.TIMEOUT, message, "AWS failed to answer: check its health, and run again.")
     return Failure(FailureKind.BUG, f"{type(error).__name__}: {message}", "Report it with the output of -vv.")
 
 
@@ -128,6 +132,9 @@ def _explain_answer(error: Any, message: str) -> Failure:
         return Failure(FailureKind.SERVICE_ABSENT, message, "Enable the service or region, or leave it out.")
     if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
         return Failure(FailureKind.TIMEOUT, message, "AWS failed to answer: check its health, and run again.")
+    if code.isdigit():  # the HTTP status, where botocore could not read the error itself
+        step = "The answer was cut short or is not AWS's: check proxies on the way, and run again."
+        return Failure(FailureKind.TIMEOUT, message, step)
     return Failure(FailureKind.BUG, message, "AWS answered with another error: see the message, and run again.")
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from finops_policy.answers import FailedCalls
 from finops_policy.custodian import loading
 from finops_policy.custodian.library import load_types
 from finops_policy.custodian.metrics import Metrics
@@ -79,7 +80,7 @@ class Account:
             [loaded.data.get(each) for each in ("resource", "query", "source")], sort_keys=True, default=str
         )
         if key not in self._fetched:
-            self._fetched[key] = _fetch(loaded.resource_manager, self._partition)
+            self._fetched[key] = _fetch(loaded.resource_manager, self._partition, self._session.failed_calls)
         found = self._fetched[key]
         if isinstance(found, Exception):
             raise found.with_traceback(None)
@@ -98,7 +99,14 @@ class Account:
     def judge(self, policy: CompiledPolicy) -> Iterator[Judgement]:
         """Every member of the population and its verdict. Raises what c7n raises, at the first member or later."""
         fetched = self.fetch(policy)
-        yield from judge(self.load(policy.document), policy.scope_length, fetched, self._metrics)
+        loaded, failed_calls = self.load(policy.document), self._session.failed_calls
+        before = failed_calls.count
+        try:
+            yield from judge(loaded, policy.scope_length, fetched, self._metrics, failed_calls)
+        except (*READ_ERRORS, NameError) as error:
+            if unheard := failed_calls.since(before):  # c7n went on without an answer, and stumbled over that
+                raise unheard[0] from error
+            raise
 
     def load(self, document: Mapping[str, Any]) -> Any:
         """A c7n policy bound to this target, and c7n's thread-wide session cache emptied of any other target's."""
@@ -132,7 +140,13 @@ def described(manager: Any, resources: Iterable[Resource], partition: str) -> li
     ]
 
 
-def judge(policy: Any, scope_length: int, resources: Sequence[Described], metrics: Metrics) -> Iterator[Judgement]:
+def judge(
+    policy: Any,
+    scope_length: int,
+    resources: Sequence[Described],
+    metrics: Metrics,
+    failed_calls: FailedCalls | None = None,
+) -> Iterator[Judgement]:
     """Runs a loaded c7n policy's filters over ``resources`` and explains the outcome.
 
     A member is noncompliant when c7n matches it, unless a call to AWS failed on the way. It is unknown when the filter
@@ -141,7 +155,7 @@ def judge(policy: Any, scope_length: int, resources: Sequence[Described], metric
     """
     manager = policy.resource_manager
     id_of = _id_function(manager)
-    observer = Observer(manager.filters, id_of, metrics)
+    observer = Observer(manager.filters, id_of, metrics, failed_calls or FailedCalls())
     size = CHUNK if observer.one_by_one else max(1, len(resources))
     for start in range(0, len(resources), size):
         yield from _judge_chunk(manager, scope_length, resources[start : start + size], id_of, observer)
@@ -169,7 +183,8 @@ def _judge_chunk(
         elif not in_scope:
             continue
         elif _in_doubt(answer, matched):
-            verdict, reason, failure = Verdict.UNKNOWN, answer.reason, answer.failure
+            verdict, reason = Verdict.UNKNOWN, answer.reason
+            failure = answer.failure or observer.failure(violation, each.id)
         else:
             verdict, reason = (Verdict.NONCOMPLIANT if matched else Verdict.COMPLIANT), ""
         facts = tuple(observer.facts(manager.filters, each.id))
@@ -224,11 +239,15 @@ def _tags(resource: Resource) -> dict[str, str]:
     return {str(tag["Key"]): str(tag.get("Value", "")) for tag in tags if isinstance(tag, Mapping) and "Key" in tag}
 
 
-def _fetch(manager: Any, partition: str) -> list[Described] | Exception:
+def _fetch(manager: Any, partition: str, failed_calls: FailedCalls) -> list[Described] | Exception:
+    """A call that failed is an error even where c7n goes on without it, but for buckets, whose parts it marks."""
+    before = failed_calls.count
     try:
-        return described(manager, manager.resources(), partition)
+        found = described(manager, manager.resources(), partition)
     except Exception as error:  # noqa: BLE001 - not swallowed: kept, and raised for every policy that asks
         return _without_frames(error)
+    unheard = [] if manager.type == "s3" else failed_calls.since(before)
+    return _without_frames(unheard[0]) if unheard else found
 
 
 def _without_frames(error: Exception) -> Exception:

@@ -2,20 +2,37 @@
 
 A filter that drops a resource says "no" even when it had nothing to look at. For the kinds of filter that read values,
 dates and metrics this module tells a "no" from a "don't know", in the three-valued logic of Kleene. Filters of any
-other kind are believed. Limits: a filter that swallows errors of its own, other than ``metrics``, is believed too.
+other kind are believed, unless a call failed while they judged: c7n swallows some of those.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from finops_policy.answers import FailedCalls
 from finops_policy.custodian.metrics import Metrics, metric_fact
 from finops_policy.custodian.notes import READ_ERRORS, Answer, IdOf, Notes, Resource, Truth
-from finops_policy.failures import Failure
+from finops_policy.failures import Failure, explain
 from finops_policy.model import Fact, FailureKind
 
+BUCKET_PARTS = {
+    "bucket-logging": "Logging",
+    "bucket-notification": "Notification",
+    "bucket-replication": "Replication",
+    "cross-account": "Policy",
+    "global-grants": "Acl",
+    "has-statement": "Policy",
+    "is-log-target": "Logging",
+    "marked-for-op": "Tags",
+    "missing-policy-statement": "Policy",
+    "missing-statement": "Policy",
+    "no-encryption-statement": "Policy",
+    "tag-count": "Tags",
+}
+"""Filters on buckets, and which part of a bucket they read."""
 PRESENCE_TESTS = ("absent", "present", "empty", "not-null")
 
 Describe = Callable[[Any, Resource, bool], Fact]
@@ -25,12 +42,13 @@ Doubt = Callable[[Any, Resource, bool], "Answer | None"]
 class Observer:
     """Puts ears on a policy's filters, and answers for them afterwards."""
 
-    def __init__(self, filters: Iterable[Any], id_of: IdOf, metrics: Metrics) -> None:
+    def __init__(self, filters: Iterable[Any], id_of: IdOf, metrics: Metrics, failed_calls: FailedCalls) -> None:
         from c7n.filters.core import BooleanGroupFilter
 
         self._group = BooleanGroupFilter
         self._id_of = id_of
         self._metrics = metrics
+        self._failed_calls = failed_calls
         self._notes: dict[int, Notes] = {}
         self.one_by_one = True
         """Whether no filter looks at more than one resource at a time."""
@@ -44,7 +62,7 @@ class Observer:
             return
         self.one_by_one = self.one_by_one and (_one_by_one(filter_) or _reads_metrics(filter_))
         notes = self._notes[id(filter_)] = Notes()
-        _ear(filter_, notes, self._id_of, self._metrics)
+        _ear(filter_, notes, self._id_of, self._metrics, self._failed_calls)
 
     def forget(self) -> None:
         """Lets go of what was written down so far."""
@@ -78,6 +96,19 @@ class Observer:
                     return answer
         return Answer(Truth.FALSE)
 
+    def failure(self, filters: Iterable[Any], resource_id: str) -> Failure | None:
+        """The first call that failed for the resource, in whichever filter: a later one may lack what it would have
+        read, and not know why."""
+        for each in filters:
+            if isinstance(each, self._group):
+                found = self.failure(each.filters, resource_id)
+            else:
+                answer = self._notes[id(each)].undecided.get(resource_id)
+                found = answer.failure if answer else None
+            if found:
+                return found
+        return None
+
     def facts(self, filters: Iterable[Any], resource_id: str) -> list[Fact]:
         """The facts of every filter that saw the resource, in the order written."""
         found: list[Fact] = []
@@ -89,7 +120,7 @@ class Observer:
         return found
 
 
-def _ear(filter_: Any, notes: Notes, id_of: IdOf, metrics: Metrics) -> None:
+def _ear(filter_: Any, notes: Notes, id_of: IdOf, metrics: Metrics, failed_calls: FailedCalls) -> None:
     """Replaces ``filter_.process`` by one that takes notes; c7n's own code still answers."""
     from c7n.filters.core import AgeFilter, ValueFilter
     from c7n.filters.metrics import MetricsFilter
@@ -106,7 +137,7 @@ def _ear(filter_: Any, notes: Notes, id_of: IdOf, metrics: Metrics) -> None:
         describe, doubt_of = _value_fact, _value_doubt
         _remember_value(filter_)
     else:
-        describe, doubt_of = _other_fact, _no_doubt
+        describe, doubt_of = _other_fact, _bucket_doubt
     original = filter_.process
 
     def note(resource: Resource, resource_id: str, matched: bool) -> None:
@@ -119,7 +150,10 @@ def _ear(filter_: Any, notes: Notes, id_of: IdOf, metrics: Metrics) -> None:
             notes.facts[resource_id] = Fact(_kind(filter_), "", f"unreadable: {error}", "", None, matched)
 
     def process(resources: list[Resource], event: Any = None) -> list[Resource]:
+        before = failed_calls.count
         kept = list(original(resources, event))
+        if not isinstance(filter_, MetricsFilter):  # these tell by themselves what they could not read
+            _unheard(filter_, failed_calls, before, notes, map(id_of, resources))
         kept_ids = {id_of(each) for each in kept}
         for resource in resources:
             resource_id = id_of(resource)
@@ -130,7 +164,9 @@ def _ear(filter_: Any, notes: Notes, id_of: IdOf, metrics: Metrics) -> None:
         kept = []
         for resource in resources:
             resource_id = id_of(resource)
+            before = failed_calls.count
             matched = _judge_one(filter_, resource, notes, resource_id)
+            _unheard(filter_, failed_calls, before, notes, [resource_id])
             note(resource, resource_id, matched)
             if matched:
                 kept.append(resource)
@@ -153,6 +189,16 @@ def _remember_value(filter_: Any) -> None:
         return value
 
     filter_.get_resource_value = get_resource_value
+
+
+def _unheard(filter_: Any, failed_calls: FailedCalls, before: int, notes: Notes, ids: Iterable[str]) -> None:
+    """Where c7n goes on after a call that failed, nobody knows which resource it was for: all are in doubt."""
+    if failed_calls.count == before:
+        return
+    for error in failed_calls.since(before)[:1]:
+        failure = explain(error)
+        answer = Answer(Truth.UNKNOWN, f"a call of {_kind(filter_)} failed: {failure.message}", failure)
+        notes.undecided.update(dict.fromkeys(ids, answer))
 
 
 def _one_by_one(filter_: Any) -> bool:
@@ -232,7 +278,9 @@ def _no_doubt(_filter: Any, _resource: Resource, _matched: bool) -> Answer | Non
 def _value_doubt(filter_: Any, resource: Resource, matched: bool) -> Answer | None:
     key, expected = _value_parts(filter_)
     if key.startswith("tag:"):
-        return _unread_tags(filter_, resource)
+        return _unread_part(filter_, resource, "Tags")
+    if filter_.manager.type == "s3" and (doubt := _unread_part(filter_, resource, re.split(r"[.\[]", key)[0])):
+        return doubt
     if matched or expected is None or (isinstance(expected, str) and expected in PRESENCE_TESTS):
         return None
     if filter_.get_resource_value(key, resource) is None:
@@ -242,17 +290,29 @@ def _value_doubt(filter_: Any, resource: Resource, matched: bool) -> Answer | No
     return _incomparable(filter_, key, resource)
 
 
-def _unread_tags(filter_: Any, resource: Resource) -> Answer | None:
-    """c7n reads a bucket's tags by a call of their own and goes on when it fails: such a bucket looks untagged and is
-    not. One that was read and has no tags has an empty list."""
-    if filter_.manager.type != "s3" or "Tags" in resource:
+def _bucket_doubt(filter_: Any, resource: Resource, _matched: bool) -> Answer | None:
+    return _unread_part(filter_, resource, BUCKET_PARTS.get(_kind(filter_), ""))
+
+
+def _unread_part(filter_: Any, resource: Resource, part: str) -> Answer | None:
+    """c7n reads each part of a bucket by a call of its own and goes on when that fails: a bucket whose tags were denied
+    looks untagged and is not. A part that was read and is not there has a value, be it None."""
+    if filter_.manager.type != "s3" or part in resource:
         return None
-    if "get_bucket_tagging" in resource.get("c7n:DeniedMethods", ()):
-        step = "Allow s3:GetBucketTagging in the role's policy, and in the bucket's."
-        failure = Failure(FailureKind.OWN_PERMISSION, "s3:GetBucketTagging was denied", step)
-    else:
-        failure = Failure(FailureKind.TIMEOUT, "s3:GetBucketTagging did not answer", "Run again.")
-    return Answer(Truth.UNKNOWN, f"tags could not be read: {failure.message}", failure)
+    from c7n.resources.s3 import S3_AUGMENT_TABLE
+
+    for method, name, _default, _select, action in S3_AUGMENT_TABLE:
+        if name != part:
+            continue
+        if method in resource.get("c7n:DeniedMethods", ()):
+            step = f"Allow {action} in the role's policy, and in the bucket's."
+            failure = Failure(FailureKind.OWN_PERMISSION, f"{action} was denied", step)
+        elif any("augment-keys" in each for each in filter_.manager.data.get("query", ())):
+            return None  # the policy itself may have said not to read it
+        else:
+            failure = Failure(FailureKind.TIMEOUT, f"{action} did not answer", "Run again.")
+        return Answer(Truth.UNKNOWN, f"{part.lower()} could not be read: {failure.message}", failure)
+    return None
 
 
 def _incomparable(filter_: Any, key: str, resource: Resource) -> Answer | None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PRELOAD = "FINOPS_POLICY_PRELOAD"
 """Tells the fork server, which is another program, the resource types of the run, separated by commas."""
+NO_FORK_SERVER = (EOFError, ConnectionError)
+"""What starting a process raises when the fork server was killed."""
 SCHEDULER_TIMEOUT = "20s"
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -113,6 +115,7 @@ class Processes:
     def __init__(self, workers: int, environment: Mapping[str, str], sandboxed: bool, types: Iterable[str]) -> None:
         self.room = workers + 1  # one is handed over ahead, so that no worker waits for the parent
         self._workers = workers
+        self._types = types
         self._initargs = (dict(environment), sandboxed)
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["finops_policy.engine.preload"])
@@ -127,8 +130,9 @@ class Processes:
         with _held(signal.SIGINT, signal.SIGTERM):
             try:
                 return self._executor.submit(evaluate_target, task)
-            except BrokenProcessPool:
-                self._executor.shutdown(wait=True, cancel_futures=True)
+            except (BrokenProcessPool, *NO_FORK_SERVER):
+                self.close()
+                _start_fork_server(self._types)
                 self._executor = self._make(self._workers)
                 return self._executor.submit(evaluate_target, task)
 
@@ -138,6 +142,7 @@ class Processes:
     def retry(self, task: TargetTask) -> TargetResult:
         with self._make(1) as alone:
             with _held(signal.SIGINT, signal.SIGTERM):
+                _start_fork_server(self._types)
                 future = alone.submit(evaluate_target, task)
             try:
                 return future.result()

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finops_policy import aws
+from finops_policy.answers import FailedCalls
 from finops_policy.custodian import account as module
 from finops_policy.custodian.account import Account, Judgement, described, judge
 from finops_policy.custodian.metrics import Metrics
@@ -120,7 +121,7 @@ def test_what_was_read_before_a_failure_is_let_go() -> None:
         get_model = staticmethod(lambda: SimpleNamespace(id="Id"))
         resources = staticmethod(describe)
 
-    found = module._fetch(Manager, "aws")
+    found = module._fetch(Manager, "aws", FailedCalls())
     assert isinstance(found, ValueError)
     assert isinstance(found.__cause__, KeyError)
     assert not [each for each in gc.get_objects() if isinstance(each, Page)]
