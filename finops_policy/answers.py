@@ -8,14 +8,17 @@ every resource in it gone. c7n swallows the failures of some calls and goes on a
 from __future__ import annotations
 
 import json
+import re
 import threading
 from typing import Any
 
-from finops_policy.failures import explain
-from finops_policy.model import FailureKind
+from finops_policy.failures import tells_something
 
 ASKED = "finops-policy"
 """Key of a request's context, where botocore carries along what belongs to a call."""
+REQUEST = ("method", "url", "query_string", "body")
+"""What tells requests apart, beside the operation that JSON protocols name in a header."""
+ROOT = re.compile(rb"\s*(<[?!][^>]*>\s*)*<(?:\w+:)?(?P<name>\w+)")
 ELSEWHERE = frozenset({"header", "headers", "statusCode"})
 """Where a REST answer may have members beside its body."""
 
@@ -43,32 +46,58 @@ def refuse_unreadable(operation_model: Any, response_dict: Any, **_event: Any) -
     from botocore.parsers import ResponseParserError
 
     shape = operation_model.output_shape
-    if response_dict["status_code"] >= 300 or shape is None or operation_model.has_streaming_output:
+    if response_dict["status_code"] >= 300 or shape is None:
+        return
+    if operation_model.has_streaming_output or operation_model.has_event_stream_output:
         return
     if all(member.serialization.get("location") in ELSEWHERE for member in shape.members.values()):
         return
     body = response_dict["body"]
-    if not body:
-        raise ResponseParserError(f"{operation_model.name} was answered with nothing")
+    wrong = _not_json(body, shape) if _speaks_json(operation_model) else _not_xml(body, operation_model)
+    if not body or wrong:
+        raise ResponseParserError(f"{operation_model.name} was answered with {wrong if body else 'nothing'}")
+
+
+def _speaks_json(operation_model: Any) -> bool:
+    return operation_model.service_model.resolved_protocol in ("json", "rest-json")
+
+
+def _not_json(body: bytes, shape: Any) -> str:
+    payload = shape.serialization.get("payload")
+    if payload and shape.members[payload].type_name not in ("structure", "list", "map"):
+        return ""
+    try:
+        read = json.loads(body)
+    except ValueError as error:
+        return f"no JSON: {error}"
+    if not isinstance(read, dict):
+        return "" if payload else "JSON that is no object"
+    return "a message" if read.keys() == {"message"} and "message" not in shape.members else ""
+
+
+def _not_xml(body: bytes, operation_model: Any) -> str:
+    """Whatever is no XML at all botocore refuses by itself."""
     protocol = operation_model.service_model.resolved_protocol
-    if protocol in ("json", "rest-json") and "payload" not in shape.serialization:
-        try:
-            json.loads(body)
-        except ValueError as error:
-            raise ResponseParserError(f"{operation_model.name} was answered with no JSON: {error}") from error
+    root = ROOT.match(body)
+    if protocol not in ("ec2", "query", "rest-xml") or root is None:
+        return ""
+    name = root["name"].decode("ascii", "replace")
+    if name.casefold() == "html" or (protocol in ("ec2", "query") and not name.endswith("Response")):
+        return f"a document of <{name}>"
+    return ""
 
 
 class FailedCalls:
     """The calls of a session that failed in the end, and were not made again with success.
 
     Refusals that tell something (no such bucket policy, no such tag set) are answers, not failures. Threads may share
-    it. ``count`` rises with every failure, so that ``since`` can tell what came after.
+    it. ``count`` rises with every failure, so that ``first_since`` can tell what came after.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self._lock = threading.Lock()
-        self._open: dict[str, tuple[int, Exception]] = {}
+        self._open: dict[str, tuple[int, Exception]] = {}  # the newest last
 
     def watch(self, core: Any) -> None:
         """Listens to all clients that a botocore session makes from now on."""
@@ -76,31 +105,34 @@ class FailedCalls:
         core.register("after-call", self._answered)
         core.register("after-call-error", self._broken)
 
-    def since(self, count: int) -> list[Exception]:
+    def first_since(self, count: int) -> Exception | None:
+        """The oldest failure after the first ``count`` that is still one."""
+        found = None
         with self._lock:
-            return [error for number, error in self._open.values() if number > count]
+            for number, error in reversed(self._open.values()):
+                if number <= count:
+                    break
+                found = error
+        return found
 
     def _asked(self, params: Any, context: Any, **_event: Any) -> None:
-        context[ASKED] = params
+        asked = (params["headers"].get("X-Amz-Target"), *(params[name] for name in REQUEST))
+        context[ASKED] = asked  # and not the params: they hold the context
 
     def _answered(self, http_response: Any, parsed: Any, model: Any, context: Any, **_event: Any) -> None:
         from botocore.exceptions import ClientError
 
         if http_response.status_code >= 300:
-            self._broken(ClientError(parsed, model.name), context)
+            error = ClientError(parsed, model.name)
+            if not tells_something(error):
+                self._broken(error, context)
         elif self._open:
             with self._lock:
-                self._open.pop(_key(context), None)
+                self._open.pop(repr(context[ASKED]), None)
 
     def _broken(self, exception: Exception, context: Any, **_event: Any) -> None:
-        if explain(exception).kind is not FailureKind.BUG:
-            with self._lock:
-                self.count += 1
-                self._open[_key(context)] = (self.count, exception)
-
-
-def _key(context: Any) -> str:
-    """Tells requests apart; two that ask for the same have the same."""
-    asked = context[ASKED]
-    target = asked["headers"].get("X-Amz-Target")
-    return repr([target, *(asked[name] for name in ("url", "query_string", "body"))])
+        key = repr(context[ASKED])
+        with self._lock:
+            self.count += 1
+            self._open.pop(key, None)
+            self._open[key] = self.count, exception.with_traceback(None)

@@ -18,24 +18,38 @@ from finops_policy.model import FailureKind
 DENIED_CODES = {
     "AccessDenied",
     "AccessDeniedException",
+    "AccessDeniedFault",
+    "AllAccessDisabled",
     "AuthorizationError",
     "Client.UnauthorizedOperation",
+    "ForbiddenException",
+    "InsufficientPrivilegesException",
+    "KMSAccessDeniedException",
+    "NotAuthorized",
+    "NotAuthorizedException",
+    "OperationNotPermittedException",
     "UnauthorizedAccess",
+    "UnauthorizedException",
     "UnauthorizedOperation",
 }
-CREDENTIAL_CODES = {
+SIGNATURE_CODES = {"IncompleteSignature", "InvalidSignatureException", "SignatureDoesNotMatch"}
+"""AWS repeats the request it saw in their messages, session token included."""
+CREDENTIAL_CODES = SIGNATURE_CODES | {
     "AuthFailure",
     "ExpiredToken",
     "ExpiredTokenException",
     "InvalidAccessKeyId",
     "InvalidClientTokenId",
     "InvalidToken",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
     "RequestExpired",
-    "SignatureDoesNotMatch",
+    "RequestTimeTooSkewed",
     "UnrecognizedClientException",
 }
 THROTTLE_CODES = {
     "BandwidthLimitExceeded",
+    "EC2ThrottledException",
     "LimitExceededException",
     "PriorRequestNotComplete",
     "ProvisionedThroughputExceededException",
@@ -44,14 +58,24 @@ THROTTLE_CODES = {
     "RequestThrottledException",
     "ServiceUnavailable",
     "SlowDown",
+    "ThrottledException",
     "Throttling",
     "ThrottlingException",
+    "TransactionInProgressException",
     "TooManyRequestsException",
+}
+TIMEOUT_CODES = {
+    "InternalError",
+    "InternalFailure",
+    "InternalServiceError",
+    "RequestTimeout",
+    "RequestTimeoutException",
 }
 NOT_AUTHORIZED = re.compile(r"not authorized to perform:? (?P<action>[a-z0-9-]+:[A-Za-z0-9*]+)")
 RESOURCE_POLICY = re.compile(
     r"(resource-based|VPC endpoint|service control|resource control|session) policy|permissions boundary"
 )
+NOTHING_THERE = re.compile(r"NoSuch|NotFound|DoesNotExist|NotExist|NonExistent")
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 
 
@@ -98,11 +122,11 @@ def explain(error: BaseException) -> Failure:
         return Failure(FailureKind.CREDENTIALS, message, step)
     if isinstance(error, OutOfTimeError):
         return Failure(FailureKind.TIMEOUT, message, "Run again with a longer --target-timeout.")
+    if isinstance(error, botocore_errors.EndpointConnectionError) and (
+        absent := absent_service(str(error.kwargs.get("endpoint_url") or ""))
+    ):
+        return Failure(FailureKind.SERVICE_ABSENT, absent, "Nothing: no such resource can be there.", absent=True)
     if isinstance(error, botocore_errors.HTTPClientError | botocore_errors.ConnectionError):
-        # Also EndpointConnectionError, ProxyConnectionError, ConnectTimeoutError, ReadTimeoutError.
-        url = str(error.kwargs.get("endpoint_url") or "")
-        if absent := absent_service(url):
-            return Failure(FailureKind.SERVICE_ABSENT, absent, "Nothing: no such resource can be there.", absent=True)
         step = "Check the network path (proxy, DNS, firewall); if it stays slow, AWS's health; then run again."
         return Failure(FailureKind.TIMEOUT, message, step)
     if isinstance(error, TimeoutError):
@@ -119,22 +143,24 @@ def explain(error: BaseException) -> Failure:
 def _explain_answer(error: Any, message: str) -> Failure:
     answer: Mapping[str, str] = error.response.get("Error", {})
     code, said = answer.get("Code", ""), answer.get("Message", "")
-    if code == "SignatureDoesNotMatch":
-        # AWS repeats the request it saw, session token included.
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in SIGNATURE_CODES:
         message = f"{code}: the request's signature is not the one AWS computes"
     if code in DENIED_CODES:
         return _explain_denial(said, message, error.operation_name)
     if code in CREDENTIAL_CODES:
         return Failure(FailureKind.CREDENTIALS, message, "Renew the credentials and run again.")
-    if code in THROTTLE_CODES:
+    if code in THROTTLE_CODES or status == 429:
         return Failure(FailureKind.THROTTLED, message, "Run again, with fewer --workers.")
     if code in ("OptInRequired", "RegionDisabledException", "SubscriptionRequiredException"):
         return Failure(FailureKind.SERVICE_ABSENT, message, "Enable the service or region, or leave it out.")
-    if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+    if code in TIMEOUT_CODES or status >= 500:
         return Failure(FailureKind.TIMEOUT, message, "AWS failed to answer: check its health, and run again.")
     if code.isdigit():  # the HTTP status, where botocore could not read the error itself
         step = "The answer was cut short or is not AWS's: check proxies on the way, and run again."
         return Failure(FailureKind.TIMEOUT, message, step)
+    if status in (401, 403):
+        return _explain_denial(said, message, error.operation_name)
     return Failure(FailureKind.BUG, message, "AWS answered with another error: see the message, and run again.")
 
 
@@ -153,8 +179,16 @@ def _explain_denial(said: str, message: str, operation: str) -> Failure:
     return Failure(FailureKind.OWN_PERMISSION, message, f"Allow {allow} in the role's policy.")
 
 
+def tells_something(error: Any) -> bool:
+    """Whether a refusal (a ``ClientError``) is an answer: that there is no such bucket policy, tag set, and so on."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status == 404 or bool(NOTHING_THERE.search(error.response.get("Error", {}).get("Code", "")))
+
+
 def absent_service(url: str) -> str:
-    """A sentence when botocore's region table knows the endpoint's service, and not in the endpoint's region."""
+    """A sentence when botocore's region table knows the endpoint's service as a regional one, and not in the endpoint's
+    region. Services that AWS runs in one place for all regions are never called absent: the table says little of them.
+    """
     labels = (urlsplit(url).hostname or "").split(".")
     place = next((index for index, label in enumerate(labels) if REGION.fullmatch(label)), None)
     if not place:
@@ -170,10 +204,16 @@ def absent_service(url: str) -> str:
 
 @cache
 def _regions(service: str) -> frozenset[str]:
-    """The regions, of all partitions, that have a service by its endpoint's name; none for a name it does not know."""
+    """The regions, of all partitions, that have a service by its endpoint's name; none where the table is not clear."""
     import botocore.session
 
     table = botocore.session.get_session().get_component("data_loader").load_data("endpoints")
-    return frozenset(
-        region for each in table["partitions"] for region in each["services"].get(service, {}).get("endpoints", {})
-    )
+    found: set[str] = set()
+    for partition in table["partitions"]:
+        entry = partition["services"].get(service, {})
+        endpoints = entry.get("endpoints", {})
+        if "partitionEndpoint" in entry or any(name.endswith("-global") for name in endpoints):
+            return frozenset()
+        found |= {each.get("credentialScope", {}).get("region", name) for name, each in endpoints.items()}
+        found |= set(endpoints)
+    return frozenset(found)

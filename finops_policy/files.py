@@ -10,7 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from finops_policy.errors import EvidenceError
 
@@ -39,16 +42,23 @@ def failure(doing: str, path: Path, error: OSError) -> EvidenceError:
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write ``data`` to ``path`` whole or not at all; its folder must exist. The process's umask applies to ``mode``.
+    """Write ``data`` to ``path`` as :func:`replacing` does."""
+    with replacing(path, mode) as file:
+        file.write(data)
 
-    Raises :class:`EvidenceError` naming the path and the reason; whatever was at ``path`` is then still there,
-    untouched, and the temporary file is gone.
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
+    """A file that takes the place of ``path`` when the block ends without an exception: whole or not at all.
+
+    The folder must exist; the process's umask applies to ``mode``. Raises :class:`EvidenceError` naming the path and
+    the reason; whatever was at ``path`` is then still there, untouched, and the temporary file is gone.
     """
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
     try:
         try:
             with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-                file.write(data)
+                yield file
             publish(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

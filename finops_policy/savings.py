@@ -8,12 +8,13 @@ Snapshots are priced at their volume's full size although AWS bills changed bloc
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from finops_policy.model import Evaluation, Verdict
+from finops_policy.model import Verdict
 from finops_policy.money import Money, Price
 
 HOURS_PER_MONTH = Decimal(730)
@@ -202,47 +203,99 @@ def _round(amount: Decimal) -> Decimal:
     return amount.quantize(CENT_FRACTION, ROUND_HALF_UP)
 
 
+class Claim(NamedTuple):
+    """What a noncompliant evaluation claims to save a month; without ``savings``, ``reason`` says why it is unknown."""
+
+    account_id: str
+    policy: str
+    resource_type: str
+    resource_id: str
+    arn: str
+    savings: Decimal | None
+    reason: str
+    source: str
+    as_of: dt.date | None
+    verified: bool
+
+    @property
+    def resource(self) -> tuple[str, ...]:
+        """Which resource of its target: without an ARN only the type tells a table from a log group of that name."""
+        return (self.arn,) if self.arn else (self.resource_type, self.resource_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Savings over many claims: the ``amount`` of the ``counted`` ones; the ``unpriced`` ones are not in it."""
+
+    amount: Decimal = Decimal()
+    counted: int = 0
+    unpriced: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Savings:
-    """Savings over many findings. ``counted`` holds the findings that were counted; ``overlapping`` those left out
-    because another policy's finding on the same resource saves as much or more; ``unpriced`` maps reasons to counts."""
+    """Savings over a whole run. ``policies`` has every policy by itself, whatever others claim; all else is of what was
+    counted. ``overlapping`` claims were left out because another policy's on the same resource saves as much or more;
+    ``unpriced`` maps reasons to claims."""
 
-    total: Decimal
-    counted: tuple[Evaluation, ...]
-    overlapping: tuple[Evaluation, ...]
+    total: Total
+    policies: Mapping[str, Total]
+    by_policy: Mapping[str, Decimal]
+    by_account: Mapping[str, Decimal]
+    overlapping: int
     unpriced: Mapping[str, int]
+    sources: frozenset[str]
     oldest: dt.date | None
     unverified: int
 
 
-def add_up(evaluations: Iterable[Evaluation]) -> Savings:
-    """Adds the savings of noncompliant evaluations up; two policies on one resource count once, the larger one."""
-    best: dict[tuple[str, ...], tuple[Decimal, Evaluation]] = {}
-    overlapping: list[Evaluation] = []
-    unpriced: dict[str, int] = {}
-    for evaluation in evaluations:
-        if evaluation.verdict is not Verdict.NONCOMPLIANT or evaluation.money is None:
-            continue
-        saving = evaluation.money.savings
-        if saving is None:
-            unpriced[evaluation.money.reason] = unpriced.get(evaluation.money.reason, 0) + 1
-            continue
-        # Without an ARN only the type tells a table from a log group of the same name.
-        resource = (evaluation.arn,) if evaluation.arn else (evaluation.resource_type, evaluation.resource_id)
-        key = (evaluation.account_id, evaluation.region, *resource)
-        if key in best and saving <= best[key][0]:
-            overlapping.append(evaluation)
-            continue
-        if key in best:
-            overlapping.append(best[key][1])
-        best[key] = (saving, evaluation)
-    counted = tuple(evaluation for _, evaluation in best.values())
-    figures = [evaluation.money for evaluation in counted if evaluation.money]
+def add_up(targets: Iterable[Iterable[Claim]]) -> Savings:
+    """Adds up what the noncompliant evaluations of each target claim, holding one target at a time: two policies on one
+    resource count once, the larger one, and of equals the first."""
+    amounts: dict[str, Decimal] = defaultdict(Decimal)
+    counted: Counter[str] = Counter()
+    unpriced: Counter[tuple[str, str]] = Counter()
+    by_policy: dict[str, Decimal] = defaultdict(Decimal)
+    by_account: dict[str, Decimal] = defaultdict(Decimal)
+    unverified = overlapping = number = 0
+    origins: set[tuple[str, dt.date | None]] = set()
+    for target in targets:
+        best: dict[tuple[str, ...], tuple[Decimal, Claim]] = {}
+        alone: dict[tuple[str, ...], Decimal] = {}
+        priced = 0
+        for claim in target:
+            saving = claim.savings
+            if saving is None:
+                unpriced[claim.policy, claim.reason] += 1
+                continue
+            priced += 1
+            resource = claim.resource
+            if resource not in best or saving > best[resource][0]:
+                best[resource] = (saving, claim)
+            own = (claim.policy, *resource)
+            alone[own] = max(saving, alone.get(own, saving))
+        for (policy, *_), saving in alone.items():
+            amounts[policy] += saving
+            counted[policy] += 1
+        for saving, claim in best.values():
+            by_policy[claim.policy] += saving
+            by_account[claim.account_id] += saving
+            origins.add((claim.source, claim.as_of))
+            unverified += not claim.verified
+        number += len(best)
+        overlapping += priced - len(best)
+    reasons, missing = Counter[str](), Counter[str]()
+    for (policy, reason), count in unpriced.items():
+        reasons[reason] += count
+        missing[policy] += count
     return Savings(
-        total=sum((saving for saving, _ in best.values()), Decimal()),
-        counted=counted,
-        overlapping=tuple(overlapping),
-        unpriced=unpriced,
-        oldest=min((money.as_of for money in figures if money.as_of), default=None),
-        unverified=sum(1 for money in figures if not money.verified),
+        total=Total(sum(by_account.values(), Decimal()), number, missing.total()),
+        policies={name: Total(amounts[name], counted[name], missing[name]) for name in {**counted, **missing}},
+        by_policy=dict(by_policy),
+        by_account=dict(by_account),
+        overlapping=overlapping,
+        unpriced=dict(reasons),
+        sources=frozenset(source for source, _ in origins if source),
+        oldest=min((as_of for _, as_of in origins if as_of), default=None),
+        unverified=unverified,
     )

@@ -64,7 +64,7 @@ class Silent:
 
 
 class Lines:
-    """One line per target, for logs; with many of them, one per gap and one per hundredth part."""
+    """One line per target, for logs; with many of them, one per gap and some in between."""
 
     def __init__(self) -> None:
         self._sofar = Sofar()
@@ -82,7 +82,8 @@ class Lines:
         place = f"[{sofar.done:,}/{sofar.targets:,}]"
         if sofar.targets <= FEW or _has_gap(cells):
             stderr().print(f"{place} {describe(target, cells)}", soft_wrap=True)
-        if sofar.targets > FEW and sofar.done * 100 // sofar.targets > (sofar.done - 1) * 100 // sofar.targets:
+        step = max(10, sofar.targets // 100)
+        if sofar.targets > FEW and (sofar.done % step == 0 or sofar.done == sofar.targets):
             stderr().print(f"{place} {sofar.told}", soft_wrap=True)
 
 

@@ -42,13 +42,12 @@ def command(
       finops-policy report --customer acme --run 20261124T080000Z-3f2a9c1b --framework sox-itgc --format html
     """
     import datetime as dt
-    import io
 
     from finops_policy.catalog import Catalog
     from finops_policy.cli.console import stderr, stdout
     from finops_policy.errors import did_you_mean
     from finops_policy.evidence.store import LocalStore
-    from finops_policy.files import make_folders, write_atomic
+    from finops_policy.files import make_folders, replacing
     from finops_policy.formats import FORMATS
     from finops_policy.formats.bundle import read_bundle
     from finops_policy.formats.data import report_data
@@ -70,9 +69,8 @@ def command(
     target = output or workspace / "build" / "reports" / customer / source.record["run_id"]
     make_folders(target)
     for name in names:
-        buffer = io.BytesIO()
-        FORMATS[name].render(data, buffer)
-        write_atomic(target / FORMATS[name].file_name, buffer.getvalue())
+        with replacing(target / FORMATS[name].file_name) as file:
+            FORMATS[name].render(data, file)
         stdout().print(str(target / FORMATS[name].file_name), soft_wrap=True)
     return ExitCode.CLEAN
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -15,28 +14,18 @@ from rich.text import Text
 
 from finops_policy.cli.console import plain, stdout
 from finops_policy.errors import ExitCode
-from finops_policy.formats.data import ReportInput, report_data
+from finops_policy.formats.data import ReportInput, summary_data
 from finops_policy.model import Severity
 
-SUMMARY = [
-    "customer",
-    "profile",
-    "run",
-    "totals",
-    "severities",
-    "money",
-    "coverage",
-    "policies",
-    "not_checked",
-    "left_out",
-]
 WIDE = 112
 """Columns from which headings are written out."""
 
 
 def of(source: ReportInput) -> dict[str, Any]:
-    """The report's data, of which the summary shows a part."""
-    return report_data(source, dt.datetime.now(dt.UTC))
+    """The summary's data, and the policies that something was ``seen`` of."""
+    tallies = source.cells.tallies.items()
+    seen = {name for name, tally in tallies if tally.checks > tally.unchecked or tally.population}
+    return {**summary_data(source), "seen": seen}
 
 
 def exit_code(data: Mapping[str, Any], fail_on: str, allow_incomplete: bool) -> ExitCode:
@@ -53,7 +42,7 @@ def exit_code(data: Mapping[str, Any], fail_on: str, allow_incomplete: bool) -> 
 def show(data: Mapping[str, Any], folder: Path, form: str) -> None:
     """Prints the summary on stdout as text or JSON."""
     if form == "json":
-        told = {key: data[key] for key in SUMMARY}
+        told = {key: value for key, value in data.items() if key != "seen"}
         document = {"schema": "finops-policy/summary/v1", **told, "bundle": str(folder)}
         stdout().out(json.dumps(document, indent=2, ensure_ascii=True), highlight=False)
         return
@@ -100,12 +89,11 @@ def _table(data: Mapping[str, Any], *, wide: bool) -> Table:
     for name in names if wide else short:
         table.add_column(name, justify="right", no_wrap=True)
     pack = ""
-    seen = {cell["policy"] for cell in data["coverage"]["grid"] if cell["status"] == "evaluated" or cell["population"]}
     for policy in data["policies"]:
         if policy["pack"] != pack:
             pack = policy["pack"]
             table.add_row(Text(f"{pack} {policy['pack_version']}", "bold"))
-        table.add_row(*_row(policy, policy["name"] in seen))
+        table.add_row(*_row(policy, policy["name"] in data["seen"]))
     totals = data["totals"]
     table.add_section()
     counts = [f"{totals[name]:,}" for name in names[:5]]

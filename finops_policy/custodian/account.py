@@ -25,6 +25,8 @@ from finops_policy.model import CompiledPolicy, Fact, Target, Verdict
 
 CONDITIONS = ("conditions", "region", "start", "end")
 """Where a policy says when it runs; c7n calls the last three deprecated and turns them into conditions."""
+KEY = "finops-policy:key"
+"""Set in copies of resources that share their id with another."""
 CHUNK = 5000
 """Resources judged at once: some 20 MB of copies and notes, and enough that what each chunk costs does not show."""
 
@@ -45,8 +47,12 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A resource, and what every policy says of it: made once, for all of them."""
+    """A resource, and what every policy says of it: made once, for all of them.
 
+    ``key`` tells it from all others of its type; it is the id, unless several have that.
+    """
+
+    key: str
     id: str
     arn: str
     tags: Mapping[str, str]
@@ -75,6 +81,8 @@ class Account:
         """
         document = {"name": "fetch", "resource": policy.resource}
         document |= {key: policy.document[key] for key in ("query", "source", "metadata") if key in policy.document}
+        if "query" in document:
+            document["query"] = _for_all_filters(document["query"])
         loaded = self.load(document)
         key = json.dumps(
             [loaded.data.get(each) for each in ("resource", "query", "source")], sort_keys=True, default=str
@@ -104,8 +112,8 @@ class Account:
         try:
             yield from judge(loaded, policy.scope_length, fetched, self._metrics, failed_calls)
         except (*READ_ERRORS, NameError) as error:
-            if unheard := failed_calls.since(before):  # c7n went on without an answer, and stumbled over that
-                raise unheard[0] from error
+            if unheard := failed_calls.first_since(before):  # c7n went on without an answer, and stumbled over that
+                raise unheard from error
             raise
 
     def load(self, document: Mapping[str, Any]) -> Any:
@@ -130,13 +138,23 @@ class _Factory:
 
 
 def described(manager: Any, resources: Iterable[Resource], partition: str) -> list[Described]:
-    """Pages of an answer may repeat a resource: the last one counts, once."""
+    """Pages of an answer may repeat a resource, which counts once. Of some types several resources have one id (records
+    of a name, tables of two databases): each counts."""
     id_of = _id_function(manager)
-    unique = {id_of(resource): resource for resource in resources}
-    arns = _arns(manager, list(unique.values()), partition)
+    by_id: dict[str, list[Resource]] = {}
+    for resource in resources:
+        same = by_id.setdefault(id_of(resource), [])
+        if resource not in same:
+            same.append(resource)
+    named = [
+        (f"{resource_id}\n{number}" if len(same) > 1 else resource_id, resource_id, resource)
+        for resource_id, same in by_id.items()
+        for number, resource in enumerate(same)
+    ]
+    arns = _arns(manager, [resource for _, _, resource in named], partition)
     return [
-        Described(resource_id, arn, _tags(resource), resource)
-        for (resource_id, resource), arn in zip(unique.items(), arns, strict=True)
+        Described(key, resource_id, arn, _tags(resource), resource)
+        for (key, resource_id, resource), arn in zip(named, arns, strict=True)
     ]
 
 
@@ -155,6 +173,8 @@ def judge(
     """
     manager = policy.resource_manager
     id_of = _id_function(manager)
+    if any(each.key != each.id for each in resources):
+        id_of = _key_function(id_of)
     observer = Observer(manager.filters, id_of, metrics, failed_calls or FailedCalls())
     size = CHUNK if observer.one_by_one else max(1, len(resources))
     for start in range(0, len(resources), size):
@@ -166,17 +186,19 @@ def _judge_chunk(
     manager: Any, scope_length: int, chunk: Sequence[Described], id_of: IdOf, observer: Observer
 ) -> Iterator[Judgement]:
     # Filters annotate resources at the top level: a copy of that level keeps policies apart.
-    members = [dict(each.resource) for each in chunk]
+    members = [dict(each.resource) if each.key == each.id else {**each.resource, KEY: each.key} for each in chunk]
     scope, violation = manager.filters[:scope_length], manager.filters[scope_length:]
     scoped = _filtered(scope, members)
     scoped_ids = {id_of(each) for each in scoped}
     matched_ids = {id_of(each) for each in _filtered(violation, scoped)}
 
     for each, member in zip(chunk, members, strict=True):
-        belongs = observer.all_of(scope, each.id)
-        answer = observer.all_of(violation, each.id)
-        in_scope, matched = each.id in scoped_ids, each.id in matched_ids
+        belongs = observer.all_of(scope, each.key)
+        answer = observer.all_of(violation, each.key)
+        in_scope, matched = each.key in scoped_ids, each.key in matched_ids
         failure = None
+        if each.key != each.id:
+            belongs, answer = _unless_mixed_up(belongs, in_scope), _unless_mixed_up(answer, matched)
         if _in_doubt(belongs, in_scope):
             verdict, failure = Verdict.UNKNOWN, belongs.failure
             reason = f"whether it is in scope is unknown: {belongs.reason}"
@@ -184,10 +206,10 @@ def _judge_chunk(
             continue
         elif _in_doubt(answer, matched):
             verdict, reason = Verdict.UNKNOWN, answer.reason
-            failure = answer.failure or observer.failure(violation, each.id)
+            failure = answer.failure or observer.failure(violation, each.key)
         else:
             verdict, reason = (Verdict.NONCOMPLIANT if matched else Verdict.COMPLIANT), ""
-        facts = tuple(observer.facts(manager.filters, each.id))
+        facts = tuple(observer.facts(manager.filters, each.key))
         yield Judgement(each.id, each.arn, each.tags, verdict, reason, failure, facts, member)
 
 
@@ -197,6 +219,13 @@ def _filtered(filters: Iterable[Any], resources: list[Resource]) -> list[Resourc
         if resources:
             resources = each.process(resources, None)
     return resources
+
+
+def _unless_mixed_up(answer: Answer, kept: bool) -> Answer:
+    """c7n's ``not`` and ``or`` tell resources by their id: of two with one id they may keep the wrong one."""
+    if answer.truth is Truth.UNKNOWN or (answer.truth is Truth.TRUE) is kept:
+        return answer
+    return Answer(Truth.UNKNOWN, "Cloud Custodian takes it for another resource with the same id")
 
 
 def _in_doubt(answer: Answer, kept: bool) -> bool:
@@ -211,6 +240,11 @@ def _id_function(manager: Any) -> IdOf:
     if "." in key:
         return lambda resource: str(jmespath_search(key, resource))
     return lambda resource: str(resource[key])
+
+
+def _key_function(id_of: IdOf) -> IdOf:
+    """Where ids are not enough: filters keep what stands in a resource, also when they copy it."""
+    return lambda resource: str(resource[KEY]) if KEY in resource else id_of(resource)
 
 
 def _arns(manager: Any, resources: Sequence[Resource], partition: str) -> list[str]:
@@ -239,6 +273,16 @@ def _tags(resource: Resource) -> dict[str, str]:
     return {str(tag["Key"]): str(tag.get("Value", "")) for tag in tags if isinstance(tag, Mapping) and "Key" in tag}
 
 
+def _for_all_filters(query: Any) -> Any:
+    """``augment-keys: detect`` reads what a policy's filters need of buckets; here every policy shares what is read."""
+    if not isinstance(query, list):
+        return query
+    return [
+        {**each, "augment-keys": "all"} if isinstance(each, dict) and each.get("augment-keys") == "detect" else each
+        for each in query
+    ]
+
+
 def _fetch(manager: Any, partition: str, failed_calls: FailedCalls) -> list[Described] | Exception:
     """A call that failed is an error even where c7n goes on without it, but for buckets, whose parts it marks."""
     before = failed_calls.count
@@ -246,8 +290,8 @@ def _fetch(manager: Any, partition: str, failed_calls: FailedCalls) -> list[Desc
         found = described(manager, manager.resources(), partition)
     except Exception as error:  # noqa: BLE001 - not swallowed: kept, and raised for every policy that asks
         return _without_frames(error)
-    unheard = [] if manager.type == "s3" else failed_calls.since(before)
-    return _without_frames(unheard[0]) if unheard else found
+    unheard = None if manager.type == "s3" else failed_calls.first_since(before)
+    return _without_frames(unheard) if unheard else found
 
 
 def _without_frames(error: Exception) -> Exception:

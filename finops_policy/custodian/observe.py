@@ -195,7 +195,7 @@ def _unheard(filter_: Any, failed_calls: FailedCalls, before: int, notes: Notes,
     """Where c7n goes on after a call that failed, nobody knows which resource it was for: all are in doubt."""
     if failed_calls.count == before:
         return
-    for error in failed_calls.since(before)[:1]:
+    if error := failed_calls.first_since(before):
         failure = explain(error)
         answer = Answer(Truth.UNKNOWN, f"a call of {_kind(filter_)} failed: {failure.message}", failure)
         notes.undecided.update(dict.fromkeys(ids, answer))

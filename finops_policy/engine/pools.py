@@ -10,14 +10,14 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING, Any, Protocol
 
 from finops_policy.engine.worker import TargetResult, TargetTask, enter_environment, evaluate_target, prepare
-from finops_policy.errors import UsageError
+from finops_policy.errors import EvidenceError, UsageError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -137,7 +137,7 @@ class Processes:
                 return self._executor.submit(evaluate_target, task)
 
     def is_lost(self, error: BaseException) -> bool:
-        return isinstance(error, BrokenProcessPool)
+        return isinstance(error, BrokenProcessPool | CancelledError)  # cancelled: with an executor that was given up
 
     def retry(self, task: TargetTask) -> TargetResult:
         with self._make(1) as alone:
@@ -187,7 +187,7 @@ class Dask:
 
     def __init__(self, client: Any, environment: Mapping[str, str], sandboxed: bool) -> None:
         self._executor: Executor = client.get_executor(retries=2, pure=False)
-        self.room = 2 * max(1, sum(client.ncores().values()))
+        self.room = 2 * max(1, len(client.ncores()))  # each worker runs one at a time, whatever threads it has
         self._environment = dict(environment)
         self._sandboxed = sandboxed
 
@@ -197,6 +197,9 @@ class Dask:
     def is_lost(self, error: BaseException) -> bool:
         from distributed import KilledWorker
 
+        if isinstance(error, CancelledError):
+            hint = "See why it ended; then finish the run with --resume latest."
+            raise EvidenceError("The dask scheduler went away.", hint=hint) from error
         return isinstance(error, KilledWorker)
 
     def retry(self, _task: TargetTask) -> TargetResult:

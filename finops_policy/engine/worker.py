@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
 
 from finops_policy import aws
 from finops_policy.custodian import library
@@ -202,16 +201,24 @@ def _enforced(deadline: aws.Deadline) -> Iterator[None]:
         yield
         return
 
-    def late(_number: int, _frame: object) -> NoReturn:
-        raise OutOfTimeError(deadline.message)
+    armed = True
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, max(deadline.left, 0.001))
+    def late(_number: int, _frame: object) -> None:
+        if armed:
+            raise OutOfTimeError(deadline.message)
+
+    before = signal.getsignal(signal.SIGALRM)
     try:
+        signal.signal(signal.SIGALRM, late)
+        # Again every second: Python prints and forgets what is raised in a finaliser.
+        signal.setitimer(signal.ITIMER_REAL, max(deadline.left, 0.001), 1.0)
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        try:
+            armed = False
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
 
 def _failed(cell: Coverage, failure: Failure, message: str) -> Coverage:

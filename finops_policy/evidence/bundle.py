@@ -55,6 +55,7 @@ class BundleWriter:
         self.customer = customer
         self.run_id = run_id
         self._customer_folder = folder.parent.parent
+        self._made: set[PartKind] = set()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -70,7 +71,9 @@ class BundleWriter:
                 f"{target} is not an account and a region", hint="Accounts have 12 digits, regions look like us-east-1."
             )
         folder = self.folder / kind
-        make_folder(folder, exist_ok=True)
+        if kind not in self._made:
+            make_folder(folder, exist_ok=True)
+            self._made.add(kind)
         return folder / f"{target.account_id}_{target.region}.parquet"
 
     def write(self, relative: str, data: bytes) -> None:

@@ -86,13 +86,12 @@ def write_coverage(path: Path, run_id: str, cells: Iterable[Coverage]) -> None:
             part.add(coverage_line(run_id, each))
 
 
-def read_evaluations(folder: Path, *, compliant: bool = True) -> Iterator[Evaluation]:
-    """The evaluations of the bundle at ``folder``, part by part in the order they were written, never all in memory;
-    without the compliant ones when they are not wanted.
+def read_evaluations(folder: Path) -> Iterator[Evaluation]:
+    """The evaluations of the bundle at ``folder``, part by part in the order they were written, never all in memory.
 
     Raises :class:`EvidenceError` when the bundle has no such table or a part cannot be read.
     """
-    return _read(_parts(folder, EVALUATIONS), EVALUATIONS, to_evaluation, "" if compliant else _OPEN)
+    return _read(_parts(folder, EVALUATIONS), EVALUATIONS, to_evaluation)
 
 
 def read_coverage(folder: Path) -> list[Coverage]:
@@ -204,12 +203,7 @@ def _parts(folder: Path, table: Table) -> list[Path]:
         raise failure("read", place, error) from error
 
 
-_OPEN = "WHERE verdict <> 'compliant'"
-
-
-def _read(
-    parts: Sequence[Path], table: Table, convert: Callable[[Mapping[str, Any]], Row], where: str = ""
-) -> Iterator[Row]:
+def _read(parts: Sequence[Path], table: Table, convert: Callable[[Mapping[str, Any]], Row]) -> Iterator[Row]:
     import duckdb
 
     selected = ", ".join(_selected(name, kind) for name, kind in table.columns.items())
@@ -220,7 +214,7 @@ def _read(
         with _connect(part.parent.absolute()) as connection:
             for part in parts:
                 source = f"read_parquet({_quote(part.absolute())}, hive_partitioning = false)"
-                cursor = connection.execute(f"SELECT {selected} FROM {source} {where}")  # noqa: S608
+                cursor = connection.execute(f"SELECT {selected} FROM {source}")  # noqa: S608
                 while batch := cursor.fetchmany(_BATCH):
                     for values in batch:
                         yield convert(dict(zip(table.columns, values, strict=True)))
@@ -228,6 +222,37 @@ def _read(
         raise failure("read", part, error) from error
     except (duckdb.Error, ValueError, TypeError) as error:
         raise EvidenceError(f"Cannot read {part}: {_first_line(error)}", hint=_VERIFY) from error
+
+
+def ask(folder: Path, table: Table, query: str, *, at_once: int = 1000) -> Iterator[tuple[Any, ...]]:
+    """What ``query`` answers on a table of the bundle at ``folder``, asked of so many parts ``at_once``, since an open
+    part costs memory; the answers, one after the other, are never all in memory. In the query ``parts`` is the table,
+    with two more columns that give the order of writing: ``file_index`` and ``file_row_number``.
+
+    Raises :class:`EvidenceError` when the bundle has no such table or it cannot be read.
+    """
+    import duckdb
+
+    parts = [str(part) for part in _parts(folder, table)]
+    place = folder.absolute() / table.name
+    source = "SELECT *, file_index FROM read_parquet($parts, hive_partitioning = false, file_row_number = true)"
+    try:
+        with _connect(place) as connection:
+            for start in range(0, len(parts), at_once):
+                cursor = connection.execute(
+                    f"WITH parts AS NOT MATERIALIZED ({source}) {query}",
+                    {"parts": parts[start : start + at_once]},
+                )
+                while batch := cursor.fetchmany(_BATCH):
+                    yield from batch
+    except OSError as error:
+        raise failure("read", place, error) from error
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from error
+        raise
+    except duckdb.Error as error:
+        raise EvidenceError(f"Cannot read {place}: {_first_line(error)}", hint=_VERIFY) from error
 
 
 def _selected(name: str, kind: str) -> str:

@@ -71,9 +71,9 @@ class LocalStore:
         runs = self._some(customer)
         found = runs[-1] if run == LATEST else self._known(customer, run)
         if found.sealed:
-            raise EvidenceError(
-                f"Run {found.run_id} of {customer} is complete: there is nothing to resume", hint="Make a new run."
-            )
+            broken = [each.run_id for each in runs if not each.sealed]
+            hint = f"The newest that is not: --resume {broken[-1]}" if broken else "Make a new run."
+            raise EvidenceError(f"Run {found.run_id} of {customer} is complete: there is nothing to resume", hint=hint)
         return BundleWriter(found.folder, customer, found.run_id)
 
     def runs(self, customer: str) -> list[RunSummary]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,19 @@ import yaml
 
 from finops_policy.compiler import load_policies, policies_path
 from finops_policy.errors import EvidenceError
-from finops_policy.evidence.parquet import read_coverage, read_evaluations
+from finops_policy.evidence import queries
+from finops_policy.evidence.parquet import read_coverage
 from finops_policy.evidence.store import read_run
 from finops_policy.formats.data import ReportInput
 from finops_policy.model import Framework, Mark, Waiver
+from finops_policy.savings import add_up
 
 
 def read_bundle(folder: Path, frameworks: Sequence[Framework]) -> ReportInput:
-    """Reads a whole run. Raises :class:`EvidenceError` when a file is missing or is not what it should be."""
+    """Adds a run up; what is a row a cell or a finding is left to be read.
+
+    Raises :class:`EvidenceError` when a file is missing or is not what it should be.
+    """
     run = read_run(folder)
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -31,8 +37,11 @@ def read_bundle(folder: Path, frameworks: Sequence[Framework]) -> ReportInput:
             record=run.data,
             digest=run.digest,
             policies=[policy for policy in load_policies(compiled["policies"]) if policy.name in judged],
-            cells=read_coverage(folder),
-            evaluations=list(read_evaluations(folder, compliant=False)),
+            cells=queries.count_cells(folder),
+            found=queries.count_findings(folder),
+            savings=add_up(queries.claims(folder)),
+            read_cells=partial(read_coverage, folder),
+            read_findings=partial(queries.read_findings, folder),
             frameworks=frameworks,
             waivers=[_waiver(each) for each in waivers["waivers"]],
             malformed=waivers["malformed"],

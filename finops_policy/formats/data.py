@@ -1,32 +1,26 @@
 """The one object that every report format is made from; schemas/report.schema.json describes it.
 
-PURE: evidence of a run + frameworks + waivers -> plain JSON values. Money is a decimal string, or null when unknown;
+PURE: evidence of a run + frameworks + waivers -> plain JSON values, save that findings are many and come one at a time,
+with their facts and tags :class:`Written`. Money is a decimal string, or null when unknown;
 times are ISO 8601 in UTC.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import Any
 
 from finops_policy import __version__
-from finops_policy.assessment import Assessment, Tally, assess, tally_by_policy
-from finops_policy.model import (
-    CompiledPolicy,
-    ControlVerdict,
-    Coverage,
-    Evaluation,
-    Framework,
-    Severity,
-    Status,
-    Verdict,
-    Waiver,
-)
-from finops_policy.savings import Savings, add_up
+from finops_policy.assessment import Assessment, Tally, assess
+from finops_policy.evidence.queries import Cells, Finding, Found, origin
+from finops_policy.model import CompiledPolicy, ControlVerdict, Coverage, Framework, Severity, Status, Waiver
+from finops_policy.savings import Savings, Total
 from finops_policy.waivers import in_force
 
 METHOD = (
@@ -37,57 +31,112 @@ METHOD = (
 CENT = Decimal("0.01")
 
 
+class Written:
+    """JSON that is written already, such as the facts of a finding: a renderer that can need not read it."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def read(self) -> Any:
+        return json.loads(self.text)
+
+
+class Findings:
+    """The findings of a report as rows, made one at a time and anew on every pass: a report may have a million."""
+
+    def __init__(self, count: int, read: Callable[[], Iterable[Finding]], names: Mapping[str, str]) -> None:
+        self._count = count
+        self._read = read
+        self._names = names
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (_finding(each, self._names) for each in self._read())
+
+
 @dataclass(frozen=True, slots=True)
 class ReportInput:
     """What a report is made from. ``record`` is run.json, ``digest`` its SHA-256, ``malformed`` the waivers that could
-    not be read, as sentences. Evaluations that are compliant need not be there; ``currency`` is the price book's."""
+    not be read, as sentences; ``currency`` is the price book's. What is a row a cell or a finding is read when it is
+    needed."""
 
     record: Mapping[str, Any]
     digest: str
     policies: Sequence[CompiledPolicy]
-    cells: Sequence[Coverage]
-    evaluations: Sequence[Evaluation]
+    cells: Cells
+    found: Found
+    savings: Savings
+    read_cells: Callable[[], Sequence[Coverage]]
+    read_findings: Callable[[], Iterable[Finding]]
     frameworks: Sequence[Framework]
     waivers: Sequence[Waiver]
     malformed: Sequence[str]
     currency: str = "USD"
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        return {each["account_id"]: each["account_name"] for each in self.record["targets"]}
 
     def with_frameworks(self, frameworks: Sequence[Framework]) -> ReportInput:
         return replace(self, frameworks=frameworks)
 
 
 def report_data(source: ReportInput, now: dt.datetime) -> dict[str, Any]:
-    """Everything a report says, in the order it says it."""
-    names = {each["account_id"]: each["account_name"] for each in source.record["targets"]}
-    tallies = tally_by_policy(source.cells)
-    savings = add_up(source.evaluations)
+    """Everything a report says, in the order it says it. ``findings`` may be gone through more than once."""
+    names = source.names
     packs = {policy.name: policy.pack for policy in source.policies}
-    by_policy: dict[str, list[Evaluation]] = {policy.name: [] for policy in source.policies}
-    for each in source.evaluations:
-        by_policy[each.policy].append(each)
+    told = summary_data(source)
     return {
         "schema": "finops-policy/report/v1",
         "generated_at": _time(now),
         "generator": {"name": "finops-policy", "version": __version__},
-        "customer": {key: source.record["customer"][key] for key in ("name", "title")},
-        "profile": {key: source.record["profile"][key] for key in ("name", "version", "title")},
-        "run": _run(source),
-        "totals": _counts(source.cells),
-        "severities": _severities(source.evaluations),
-        "money": _money(savings, source, names),
-        "coverage": _coverage(source, names),
-        "policies": [_policy(policy, tallies[policy.name], by_policy[policy.name]) for policy in source.policies],
-        "frameworks": [_framework(each, assess(each, tallies, packs)) for each in source.frameworks],
-        "findings": _findings(source.evaluations, names),
+        **{key: told[key] for key in ("customer", "profile", "run", "totals", "severities", "money")},
+        "coverage": {**told["coverage"], **_grid(source, names)},
+        "policies": told["policies"],
+        "frameworks": [_framework(each, assess(each, source.cells.tallies, packs)) for each in source.frameworks],
+        "findings": Findings(source.found.count, source.read_findings, names),
         "waivers": _waivers(source),
-        "not_checked": _not_checked(source.cells, names),
-        "left_out": list(source.record.get("left_out", ())),
+        "not_checked": told["not_checked"],
+        "left_out": told["left_out"],
     }
 
 
-def not_checked(cells: Iterable[Coverage]) -> list[Coverage]:
-    """The cells that should have been evaluated and were not."""
-    return [cell for cell in cells if cell.status in (Status.FAILED, Status.SKIPPED)]
+def summary_data(source: ReportInput) -> dict[str, Any]:
+    """The part of a report that a run ends with: its size does not grow with findings or cells."""
+    names = source.names
+    tallies = source.cells.tallies
+    return {
+        "customer": {key: source.record["customer"][key] for key in ("name", "title")},
+        "profile": {key: source.record["profile"][key] for key in ("name", "version", "title")},
+        "run": _run(source),
+        "totals": _tally(_total(tallies.values())),
+        "severities": [
+            {"severity": each.value, "noncompliant": source.found.severities[each]} for each in reversed(Severity)
+        ],
+        "money": _money(source, names),
+        "coverage": _coverage(source),
+        "policies": [
+            _policy(policy, tallies[policy.name], source.savings.policies.get(policy.name, Total()))
+            for policy in source.policies
+        ],
+        "not_checked": [
+            {
+                "account_id": gap.account_id,
+                "account_name": names.get(gap.account_id, ""),
+                "region": gap.region,
+                "policies": gap.policies,
+                "kind": gap.kind,
+                "message": gap.message,
+                "next_step": gap.next_step,
+            }
+            for gap in source.cells.gaps
+        ],
+        "left_out": list(source.record.get("left_out", ())),
+    }
 
 
 def amount(value: Decimal | None) -> str | None:
@@ -122,11 +171,8 @@ def _run(source: ReportInput) -> dict[str, Any]:
     }
 
 
-def _counts(cells: Iterable[Coverage]) -> dict[str, int]:
-    total = Tally()
-    for cell in cells:
-        total = total.plus(cell)
-    return _tally(total)
+def _total(tallies: Iterable[Tally]) -> Tally:
+    return Tally(*map(sum, zip(*map(astuple, tallies), strict=True)))
 
 
 def _tally(tally: Tally) -> dict[str, int]:
@@ -139,71 +185,59 @@ def _tally(tally: Tally) -> dict[str, int]:
     }
 
 
-def _severities(evaluations: Iterable[Evaluation]) -> list[dict[str, Any]]:
-    found = Counter(each.severity for each in evaluations if each.verdict is Verdict.NONCOMPLIANT)
-    return [{"severity": each.value, "noncompliant": found[each]} for each in reversed(Severity)]
-
-
-def _money(savings: Savings, source: ReportInput, names: Mapping[str, str]) -> dict[str, Any]:
-    by_policy: dict[str, Decimal] = {}
-    by_account: dict[str, Decimal] = {}
-    for each in savings.counted:
-        if each.money is None or each.money.savings is None:
-            continue
-        by_policy[each.policy] = by_policy.get(each.policy, Decimal()) + each.money.savings
-        by_account[each.account_id] = by_account.get(each.account_id, Decimal()) + each.money.savings
-    counted = [each.money for each in savings.counted if each.money]
+def _money(source: ReportInput, names: Mapping[str, str]) -> dict[str, Any]:
+    savings = source.savings
+    priced = _total(source.cells.tallies[policy.name] for policy in source.policies if policy.savings_method)
     return {
         "currency": source.currency,
-        "monthly_savings": amount(known_total(savings, _priced(source))),
-        "priced_findings": len(savings.counted),
-        "unpriced_findings": sum(savings.unpriced.values()),
+        "monthly_savings": amount(known_total(savings.total, priced)),
+        "priced_findings": savings.total.counted,
+        "unpriced_findings": savings.total.unpriced,
         "unpriced_reasons": [
             {"reason": reason, "findings": count} for reason, count in sorted(savings.unpriced.items())
         ],
-        "double_counted_removed": len(savings.overlapping),
+        "double_counted_removed": savings.overlapping,
         "method": METHOD,
-        "sources": sorted({money.source for money in counted if money.source}),
+        "sources": sorted(savings.sources),
         "oldest_price": savings.oldest.isoformat() if savings.oldest else None,
         "unverified_prices": savings.unverified,
-        "by_policy": [{"policy": name, "monthly_savings": amount(value)} for name, value in _largest_first(by_policy)],
+        "by_policy": [
+            {"policy": name, "monthly_savings": amount(value)} for name, value in _largest_first(savings.by_policy)
+        ],
         "by_account": [
             {"account_id": each, "account_name": names.get(each, ""), "monthly_savings": amount(value)}
-            for each, value in _largest_first(by_account)
+            for each, value in _largest_first(savings.by_account)
         ],
     }
 
 
-def known_total(savings: Savings, tally: Tally) -> Decimal | None:
+def known_total(found: Total, tally: Tally) -> Decimal | None:
     """The total. Where nothing was counted it is zero only if something was judged, or if all was looked at and nothing
     is there; otherwise it is unknown."""
     judged = tally.population - tally.unknown
     all_seen = not tally.unchecked and not tally.unknown
-    return savings.total if savings.counted or (not savings.unpriced and (judged or all_seen)) else None
-
-
-def _priced(source: ReportInput) -> Tally:
-    """The counts of the policies that have money in them."""
-    names = {policy.name for policy in source.policies if policy.savings_method}
-    total = Tally()
-    for cell in source.cells:
-        total = total.plus(cell) if cell.policy in names else total
-    return total
+    return found.amount if found.counted or (not found.unpriced and (judged or all_seen)) else None
 
 
 def _largest_first(amounts: Mapping[str, Decimal]) -> list[tuple[str, Decimal]]:
     return sorted(amounts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _coverage(source: ReportInput, names: Mapping[str, str]) -> dict[str, Any]:
-    statuses = Counter(cell.status for cell in source.cells)
+def _coverage(source: ReportInput) -> dict[str, Any]:
+    statuses = source.cells.statuses
     return {
-        "cells": len(source.cells),
+        "cells": statuses.total(),
         **{status.value: statuses[status] for status in Status},
-        "complete": not not_checked(source.cells),
+        "complete": not source.cells.gaps,
+    }
+
+
+def _grid(source: ReportInput, names: Mapping[str, str]) -> dict[str, Any]:
+    cells = source.read_cells()
+    return {
         "targets": [
             {"account_id": account_id, "account_name": names.get(account_id, ""), "region": region}
-            for account_id, region in dict.fromkeys((cell.account_id, cell.region) for cell in source.cells)
+            for account_id, region in dict.fromkeys((cell.account_id, cell.region) for cell in cells)
         ],
         "policies": [policy.name for policy in source.policies],
         "grid": [
@@ -221,13 +255,12 @@ def _coverage(source: ReportInput, names: Mapping[str, str]) -> dict[str, Any]:
                 "waived": cell.waived,
                 "unknown": cell.unknown,
             }
-            for cell in source.cells
+            for cell in cells
         ],
     }
 
 
-def _policy(policy: CompiledPolicy, tally: Tally, evaluations: Iterable[Evaluation]) -> dict[str, Any]:
-    savings = add_up(evaluations)
+def _policy(policy: CompiledPolicy, tally: Tally, savings: Total) -> dict[str, Any]:
     priced = bool(policy.savings_method)
     return {
         "name": policy.name,
@@ -239,7 +272,7 @@ def _policy(policy: CompiledPolicy, tally: Tally, evaluations: Iterable[Evaluati
         "resource_type": policy.resource,
         **_tally(tally),
         "monthly_savings": amount(known_total(savings, tally)) if priced else None,
-        "unpriced_findings": sum(savings.unpriced.values()),
+        "unpriced_findings": savings.unpriced,
         "priced": priced,
         "failed_targets": tally.unchecked,
     }
@@ -283,62 +316,43 @@ def _framework(framework: Framework, assessments: Sequence[Assessment]) -> dict[
     }
 
 
-def _findings(evaluations: Iterable[Evaluation], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    open_ones = [each for each in evaluations if each.verdict is not Verdict.COMPLIANT]
-
-    def order(each: Evaluation) -> tuple[int, Decimal, str, str]:
-        saved = each.money.savings if each.money and each.money.savings is not None else Decimal()
-        return (-each.severity.rank, -saved, each.arn or each.resource_id, each.policy)
-
-    return [_finding(each, names) for each in sorted(open_ones, key=order)]
-
-
-def _finding(each: Evaluation, names: Mapping[str, str]) -> dict[str, Any]:
-    money = each.money
+def _finding(each: Finding, names: Mapping[str, str]) -> dict[str, Any]:
+    savings, note = _savings(each.savings, each.money)
     return {
         "policy": each.policy,
         "pack": each.pack,
-        "severity": each.severity.value,
+        "severity": each.severity,
         "account_id": each.account_id,
         "account_name": names.get(each.account_id, ""),
         "region": each.region,
         "resource_type": each.resource_type,
         "resource_id": each.resource_id,
         "arn": each.arn,
-        "verdict": each.verdict.value,
+        "verdict": each.verdict,
         "reason": each.reason,
-        "facts": [
-            {
-                "filter": fact.filter,
-                "key": fact.key,
-                "value": fact.value,
-                "op": fact.op,
-                "expected": fact.expected,
-                "matched": fact.matched,
-            }
-            for fact in each.facts
-        ],
-        "tags": dict(each.tags),
-        "monthly_savings": amount(money.savings) if money else None,
-        "money_note": money_note(each),
+        "facts": Written(each.facts),
+        "tags": Written(each.tags),
+        "monthly_savings": savings,
+        "money_note": note,
         "waiver_id": each.waiver_id,
     }
 
 
-def money_note(each: Evaluation) -> str:
-    """How the figure came about, or why there is none; empty for a policy that has no money in it."""
-    money = each.money
+@lru_cache(maxsize=1024)
+def _savings(savings: str | None, money: str | None) -> tuple[str | None, str]:
+    """The figure, and how it came about or why there is none; nothing for a policy that has no money in it."""
     if money is None:
-        return ""
-    if money.savings is None:
-        return money.reason
-    checked = "" if money.verified else ", unverified"
-    return f"{money.method.replace('_', ' ')}: {money.source} as of {money.as_of}{checked}"
+        return None, ""
+    known = origin(money)
+    if savings is None:
+        return None, known.reason
+    checked = "" if known.verified else ", unverified"
+    return amount(Decimal(savings)), f"{known.method.replace('_', ' ')}: {known.source} as of {known.as_of}{checked}"
 
 
 def _waivers(source: ReportInput) -> list[dict[str, Any]]:
     today = dt.datetime.fromisoformat(source.record["started_at"]).date()
-    matched = Counter(each.waiver_id for each in source.evaluations if each.waiver_id)
+    matched = source.found.waivers
     listed = []
     for waiver in source.waivers:
         state = "expired" if not in_force(waiver, today) else "in force" if matched[waiver.id] else "matched nothing"
@@ -361,24 +375,3 @@ def _waivers(source: ReportInput) -> list[dict[str, Any]]:
     for number, sentence in enumerate(source.malformed, 1):
         listed.append({**empty, "id": f"malformed-{number}", "reason": sentence, "state": "malformed", "matched": 0})
     return listed
-
-
-def _not_checked(cells: Iterable[Coverage], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """One entry per target and cause, with the policies it took away."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for cell in not_checked(cells):
-        kind = cell.failure_kind.value if cell.failure_kind else cell.status.value
-        key = (cell.account_id, cell.region, kind, cell.message, cell.next_step)
-        groups.setdefault(key, []).append(cell.policy)
-    return [
-        {
-            "account_id": account_id,
-            "account_name": names.get(account_id, ""),
-            "region": region,
-            "policies": policies,
-            "kind": kind,
-            "message": message,
-            "next_step": next_step,
-        }
-        for (account_id, region, kind, message, next_step), policies in groups.items()
-    ]

@@ -5,6 +5,8 @@ Content-Security-Policy; findings travel as JSON in a data block and become text
 Every value came from somebody else's account, so all of them are escaped, isolated from the text around them, and their
 control and direction-changing characters shown as escapes.
 
+Findings are made one at a time, so that a report of many takes the memory of one of few.
+
 Limits: a text over :data:`LONGEST` characters is cut here (the JSON report has it whole), and without JavaScript only
 the first :data:`PLAIN_ROWS` findings are shown; the report says so in both cases.
 """
@@ -16,9 +18,10 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import chain, islice
 from typing import IO, Any
 
 from jinja2 import FunctionLoader, StrictUndefined
@@ -26,11 +29,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from finops_policy.formats.data import Written
 from finops_policy.library import library_root
 from finops_policy.model import ControlVerdict, Status, Verdict
 
 LONGEST = 1000
 PLAIN_ROWS = 100
+_PIECE = 20
 TOP = 8
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -45,6 +50,9 @@ _UNSEEN = re.compile(
     "\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 """What draws nothing or changes the text around it: C0, C1, direction marks, fillers, tags, lone surrogates."""
+
+_ODD = re.compile(rf"\\|{_UNSEEN.pattern}")
+"""In JSON it may also be hidden behind a backslash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,9 @@ def render(data: Mapping[str, Any], out: IO[bytes]) -> None:
     )
     environment.filters.update(money=money, number=number, when=when, words=words, plural=plural)
     environment.globals.update(segments=segments)
-    clean = _clean(data)
+    clean = _clean({**data, "findings": []})
+    rows = _rows(data["findings"], clean)
+    first = list(islice(rows, PLAIN_ROWS))
     most = max((each["noncompliant"] for each in clean["severities"]), default=0)
     titles = {each["name"]: {"title": each["title"], "rationale": each["rationale"]} for each in clean["policies"]}
     css, js = _template("report.css"), _template("report.js")
@@ -141,8 +151,9 @@ def render(data: Mapping[str, Any], out: IO[bytes]) -> None:
         account_bars=_money_bars(clean["money"], "by_account", "account_name"),
         policies=sorted(clean["policies"], key=lambda each: (-each["noncompliant"], -each["unknown"], each["name"])),
         groups={framework["name"]: _groups(framework) for framework in clean["frameworks"]},
-        findings=(findings := _rows(clean)),
-        findings_json=htmlsafe_json_dumps({"policies": titles, "findings": findings}, dumps=_dumps),
+        findings_count=len(data["findings"]),
+        findings_first=_clean(first),
+        findings_json=_block(titles, chain(first, rows)),
         marks=_MARKS,
     )
     stream.enable_buffering(64)
@@ -276,24 +287,45 @@ def _width(part: Decimal | int, most: Decimal | int) -> str:
     return f"{max(Decimal(part) / Decimal(most) * 100, Decimal('0.4')):.3f}%" if part else "0"
 
 
-def _rows(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(findings: Iterable[Mapping[str, Any]], data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The findings, each with its money as shown: ``savings`` and the ``note`` that says how or why not."""
     priced = {policy["name"]: policy["priced"] for policy in data["policies"]}
     currency = data["money"]["currency"]
-    rows = []
-    for finding in data["findings"]:
+    for finding in findings:
         savings, note = money(finding["monthly_savings"], currency), finding["money_note"]
         if finding["monthly_savings"] is None and not priced[finding["policy"]]:
             savings, note = "not estimated", note or "this policy claims no savings"
         elif finding["monthly_savings"] is None and finding["verdict"] == Verdict.WAIVED:
             savings = "not counted"
-        rows.append({**finding, "savings": savings, "note": note or "no reason was recorded"})
-    return rows
+        yield {**finding, "savings": savings, "note": note or "no reason was recorded"}
+
+
+def _block(titles: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Iterator[Markup]:
+    """The data block of the page's script, in pieces: JSON that no HTML parser takes for anything but text."""
+    yield _safe(f'{{"policies":{_dumps(titles)},"findings":[')
+    lines = map(_line, rows)
+    separator = ""
+    while some := list(islice(lines, _PIECE)):
+        yield _safe(separator + ",".join(some))
+        separator = ","
+    yield _safe("]}")
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """A row as JSON. Where a glance at its text shows nothing to clean, it need not be taken apart."""
+    written = {key: row[key].text for key in ("facts", "tags") if isinstance(row[key], Written)}
+    plain = {key: value for key, value in row.items() if key not in written}
+    text = ",".join([_dumps(plain)[:-1], *(f'"{key}":{each}' for key, each in written.items())]) + "}"
+    if _ODD.search(text) or (len(text) > LONGEST and max(map(len, text.split('"'))) > LONGEST):
+        return _dumps(_clean(json.loads(text)))
+    return text
 
 
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
         return visible(value)
+    if isinstance(value, Written):
+        return _clean(value.read())
     if isinstance(value, Mapping):
         return {visible(str(key)): _clean(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -305,8 +337,11 @@ def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
-def _dumps(value: Any, **_: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+def _safe(text: str) -> Markup:
+    return htmlsafe_json_dumps(text, dumps=lambda written: written)
+
+
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def _hash(text: str) -> str:

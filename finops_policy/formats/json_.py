@@ -10,7 +10,22 @@ import json
 from collections.abc import Mapping
 from typing import IO, Any
 
+from finops_policy.formats.data import Written
+
+_PLACE = '\n  "findings": ['
+"""Where the findings go: no text of the report can look like it, for a line break in a text is escaped."""
+
 
 def render(data: Mapping[str, Any], out: IO[bytes]) -> None:
-    """Writes ``data`` indented, in its own order, with a newline at the end."""
-    out.write(json.dumps(data, indent=2, allow_nan=False).encode("ascii") + b"\n")
+    """Writes ``data`` indented, in its own order, with a newline at the end; findings are written one at a time."""
+    before, place, after = _dumps({**data, "findings": []}).partition(_PLACE)
+    out.write((before + place).encode("ascii"))
+    separator = ""
+    for finding in data["findings"]:
+        out.write(f"{separator}\n{_dumps([finding])[2:-2]}".replace("\n", "\n  ").encode("ascii"))
+        separator = ","
+    out.write(("\n  " if separator else "").encode("ascii") + after.encode("ascii") + b"\n")
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, indent=2, allow_nan=False, default=Written.read)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from finops_policy.errors import EvidenceError
+from finops_policy.evidence import queries
 from finops_policy.evidence.store import read_run
+from finops_policy.formats.bundle import read_bundle
+from finops_policy.formats.data import summary_data
 from finops_policy.library import library_root
 from tests.cli.conftest import FullRun, Invoke
 
@@ -148,6 +155,42 @@ def test_no_report_is_made_of_damaged_evidence(spoil: Any, store: Path, place: P
     assert said.out == ""
     assert not (place / "build").exists()
     assert "Traceback" not in said.err
+
+
+def test_a_report_that_breaks_off_leaves_the_one_before(
+    full_run: FullRun, place: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Findings are read while the file is written: what fails then must not leave half a report."""
+    where = ("--store", full_run.store, "--format", "json", "--output", "out")
+    assert invoke("report", "--customer", "acme", *where).code == 0
+    before = Path("out/report.json").read_bytes()
+
+    def some(folder: Path) -> Iterator[queries.Finding]:
+        yield from islice(queries.read_findings(folder), 3)
+        raise EvidenceError("it is gone")
+
+    monkeypatch.setattr(
+        "finops_policy.formats.bundle.queries", SimpleNamespace(**vars(queries) | {"read_findings": some})
+    )
+    said = invoke("report", "--customer", "acme", *where)
+    assert said.code == 1
+    assert "it is gone" in said.err
+    assert said.out == ""
+    assert [path.name for path in Path("out").iterdir()] == ["report.json"]
+    assert Path("out/report.json").read_bytes() == before
+
+
+def test_a_run_ends_with_the_numbers_of_its_report(full_run: FullRun, place: Path, invoke: Invoke) -> None:
+    assert (
+        invoke("report", "--customer", "acme", "--store", full_run.store, "--format", "json", "--output", "o").code == 0
+    )
+    report = json.loads(Path("o/report.json").read_bytes())
+    told = summary_data(read_bundle(full_run.bundle, ()))
+    for name in ("targets", "policies", "grid"):
+        del report["coverage"][name]
+    assert told == {key: report[key] for key in told}
+    totals = report["totals"]
+    assert len(report["findings"]) == totals["noncompliant"] + totals["waived"] + totals["unknown"]
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -175,12 +176,50 @@ def test_chunks_change_no_verdict(scope: list[Any], violation: list[Any], rows: 
 
 def test_a_resource_listed_twice_is_judged_once_although_in_two_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK", 1)
-    rows = [*instances(2), {"InstanceId": "i-0", "EbsOptimized": True}]
-    judged = judge_offline(policy([{"EbsOptimized": True}]), rows, {})
-    assert [(each.resource_id, each.verdict.value) for each in judged] == [
-        ("i-0", "noncompliant"),
-        ("i-1", "unknown"),
+    judged = judge_offline(policy([{"EbsOptimized": "absent"}]), [*instances(2), *instances(1)], {})
+    assert [each.resource_id for each in judged] == ["i-0", "i-1"]
+
+
+RECORDS = [
+    {"Name": "x.org.", "Type": "A", "TTL": 5},
+    {"Name": "x.org.", "Type": "MX", "TTL": 500},
+    {"Name": "y.org.", "Type": "A", "TTL": 500},
+]
+
+
+@pytest.mark.parametrize("chunk", [1, 5000])
+@pytest.mark.parametrize("filters", [[{"TTL": 5}], [{"type": "reduce", "limit": 9}, {"TTL": 5}]])
+def test_resources_that_share_an_id_are_judged_each(
+    filters: list[Any], chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records of one name are several: none may hide another."""
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    judged = judge_offline(policy(filters, resource="aws.rrset"), RECORDS, {})
+    assert [(each.resource_id, each.verdict.value, each.resource["Type"]) for each in judged] == [
+        ("x.org.", "noncompliant", "A"),
+        ("x.org.", "compliant", "MX"),
+        ("y.org.", "compliant", "A"),
     ]
+
+
+def test_what_c7n_mixes_up_is_unknown() -> None:
+    """Its ``not`` takes the record that breaks the policy for the other one of that name, and drops both."""
+    judged = judge_offline(policy([{"not": [{"TTL": 500}]}], resource="aws.rrset"), RECORDS, {})
+    assert [(each.verdict.value, each.reason) for each in judged] == [
+        ("unknown", "Cloud Custodian takes it for another resource with the same id"),
+        ("compliant", ""),
+        ("compliant", ""),
+    ]
+
+
+def test_buckets_are_read_for_the_filters_of_every_policy() -> None:
+    """``detect`` would read what one policy's filters need, and nothing for a policy that shares the description."""
+    cloud = Cloud({"ListBuckets": {"Buckets": []}})
+    account = cloud.account()
+    detected = policy([{"Versioning.Status": "absent"}], resource="aws.s3")
+    account.fetch(replace(detected, document={**detected.document, "query": [{"augment-keys": "detect"}]}))
+    account.fetch(replace(detected, document={**detected.document, "query": [{"augment-keys": "all"}]}))
+    assert cloud.calls == {"ListBuckets": 1}
 
 
 COUNT = {"type": "value", "value_type": "resource_count", "op": "ge", "value": 3}

@@ -8,9 +8,7 @@ import pytest
 
 from finops_policy.assessment import Tally
 from finops_policy.formats.data import amount, known_total
-from finops_policy.savings import Savings
-
-NOTHING = Savings(Decimal(), (), (), {}, None, 0)
+from finops_policy.savings import Total
 
 
 @pytest.mark.parametrize(
@@ -24,12 +22,13 @@ NOTHING = Savings(Decimal(), (), (), {}, None, 0)
     ],
 )
 def test_a_total_of_nothing(tally: Tally, expected: Decimal | None) -> None:
-    assert known_total(NOTHING, tally) == expected
+    assert known_total(Total(), tally) == expected
 
 
 def test_findings_without_a_price_make_a_total_unknown() -> None:
-    unpriced = Savings(Decimal(), (), (), {"no price of x": 1}, None, 0)
-    assert known_total(unpriced, Tally(population=3, compliant=2, noncompliant=1, checks=1)) is None
+    tally = Tally(population=3, compliant=2, noncompliant=1, checks=1)
+    assert known_total(Total(unpriced=1), tally) is None
+    assert known_total(Total(Decimal(), counted=1, unpriced=1), tally) == 0
 
 
 @pytest.mark.parametrize(

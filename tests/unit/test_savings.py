@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -16,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finops_policy.catalog import Catalog
-from finops_policy.model import Evaluation, Verdict
+from finops_policy.model import Verdict
 from finops_policy.money import Money, Price
-from finops_policy.savings import METHODS, NOT_COUNTED, SIZES, PriceBook, Unpriced, add_up, price
+from finops_policy.savings import METHODS, NOT_COUNTED, SIZES, Claim, PriceBook, Total, Unpriced, add_up, price
 from finops_policy.validation import schema
-from tests.unit.builders import DEV, PROD, evaluation
+from tests.unit.builders import DEV, PROD
 
 US, EU = "us-east-1", "eu-west-1"
 
@@ -374,151 +373,141 @@ def test_half_a_unit_is_rounded_up(amount: str, cost: str) -> None:
 # --- Adding up --------------------------------------------------------------------------------------------------------
 
 
-def finding(resource: str, saving: str | None, policy: str = "ec2-idle", **changes: Any) -> Evaluation:
+def claim(resource: str, saving: str | None, policy: str = "ec2-idle", **changes: Any) -> Claim:
     """One with an ARN made of ``resource``; without a ``saving``, the price of it is missing."""
-    money = Money(
-        "USD",
-        "on_demand_hours",
-        cost=Decimal("999.9999"),
+    made = Claim(
+        account_id=PROD,
+        policy=policy,
+        resource_type="aws.ec2",
+        resource_id=resource,
+        arn=f"arn:aws:x:::{resource}",
         savings=None if saving is None else Decimal(saving),
+        reason="no price" if saving is None else "",
         source="the list",
         as_of=dt.date(2025, 6, 1),
         verified=True,
-        reason="no price" if saving is None else "",
     )
-    return evaluation(
-        **{"resource_id": resource, "arn": f"arn:aws:x:::{resource}", "policy": policy, "money": money} | changes
-    )
+    return made._replace(**changes)
 
 
 def test_nothing_adds_up_to_nothing() -> None:
-    found = add_up([])
-    assert (found.total, found.counted, found.overlapping, found.unpriced) == (0, (), (), {})
-    assert (found.oldest, found.unverified) == (None, 0)
+    for nothing in ([], [[]]):
+        found = add_up(nothing)
+        assert found.total == Total(Decimal(), 0, 0)
+        assert (found.policies, found.by_policy, found.by_account, found.unpriced) == ({}, {}, {}, {})
+        assert (found.overlapping, found.sources, found.oldest, found.unverified) == (0, frozenset(), None, 0)
 
 
 def test_savings_of_different_resources_add_up() -> None:
-    some = [finding("a", "0.1"), finding("b", "0.2"), finding("c", "0.0001")]
-    found = add_up(iter(some))
-    assert found.total == Decimal("0.3001")
-    assert found.counted == tuple(some)
-    assert found.overlapping == ()
+    found = add_up([iter([claim("a", "0.1"), claim("b", "0.2"), claim("c", "0.0001", "other")])])
+    assert found.total == Total(Decimal("0.3001"), 3, 0)
+    assert found.by_policy == {"ec2-idle": Decimal("0.3"), "other": Decimal("0.0001")}
+    assert found.policies == {"ec2-idle": Total(Decimal("0.3"), 2, 0), "other": Total(Decimal("0.0001"), 1, 0)}
+    assert found.overlapping == 0
 
 
 def test_two_policies_on_one_resource_count_once_and_the_larger_one_wins() -> None:
-    small, large = finding("a", "10", "ec2-oversized"), finding("a", "25", "ec2-idle")
-    other = finding("b", "1")
-    for order in itertools.permutations([small, large, other]):
-        found = add_up(order)
-        assert found.total == 26
-        assert set(map(id, found.counted)) == {id(large), id(other)}
-        assert found.overlapping == (small,)
+    small, large = claim("a", "10", "ec2-oversized"), claim("a", "25", "ec2-idle")
+    for order in itertools.permutations([small, large, claim("b", "1", "ec2-oversized")]):
+        found = add_up([order])
+        assert found.total == Total(Decimal(26), 2, 0)
+        assert found.by_policy == {"ec2-idle": 25, "ec2-oversized": 1}
+        assert found.overlapping == 1
+
+
+def test_a_policy_by_itself_knows_nothing_of_the_others() -> None:
+    found = add_up([[claim("a", "10", "small"), claim("a", "25", "large"), claim("a", "7", "small")]])
+    assert found.policies == {"small": Total(Decimal(10), 1, 0), "large": Total(Decimal(25), 1, 0)}
+    assert (found.by_policy, found.overlapping) == ({"large": 25}, 2)
 
 
 def test_of_two_equal_savings_the_first_is_counted() -> None:
-    first, second, third = (finding("a", "10", name) for name in ("one", "two", "three"))
-    found = add_up([first, second, third])
-    assert (found.total, found.counted, found.overlapping) == (10, (first,), (second, third))
+    found = add_up([[claim("a", "10", name) for name in ("one", "two", "three")]])
+    assert (found.total.amount, found.by_policy, found.overlapping) == (10, {"one": 10}, 2)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"account_id": DEV},
-        {"region": EU},
-        {"arn": "arn:aws:x:::b"},
-        {"arn": "", "resource_id": "b"},
-    ],
-)
+def test_a_resource_of_another_target_is_another() -> None:
+    found = add_up([[claim("a", "1")], [claim("a", "1", "two")], [claim("a", "1", account_id=DEV)]])
+    assert (found.total.amount, found.by_account, found.overlapping) == (3, {PROD: 2, DEV: 1}, 0)
+
+
+@pytest.mark.parametrize("other", [{"arn": "arn:aws:x:::b"}, {"arn": "", "resource_id": "b"}])
 def test_resources_are_told_apart(other: dict[str, Any]) -> None:
-    found = add_up(
-        [finding("a", "1", arn="" if other.get("arn") == "" else "arn:aws:x:::a"), finding("a", "1", "two", **other)]
-    )
-    assert found.total == 2
+    one = claim("a", "1", arn="" if other["arn"] == "" else "arn:aws:x:::a")
+    assert add_up([[one, claim("a", "1", "two", **other)]]).total.amount == 2
 
 
 def test_without_an_arn_resources_of_two_types_are_two() -> None:
-    table = finding("orders", "1", arn="", resource_type="aws.dynamodb-table")
-    group = finding("orders", "2", arn="", resource_type="aws.log-group")
-    again = finding("orders", "5", "another", arn="", resource_type="aws.log-group")
-    assert add_up([table, group, again]).total == 6
+    table = claim("orders", "1", arn="", resource_type="aws.dynamodb-table")
+    group = claim("orders", "2", arn="", resource_type="aws.log-group")
+    again = claim("orders", "5", "another", arn="", resource_type="aws.log-group")
+    assert add_up([[table, group, again]]).total.amount == 6
+
+
+def test_an_id_that_is_spelled_as_another_resources_arn_is_another_resource() -> None:
+    odd = claim("arn:aws:x:::a", "2", arn="", resource_type="")
+    assert add_up([[claim("a", "1"), odd]]).total.counted == 2
 
 
 def test_what_is_not_priced_is_counted_by_reason_and_is_no_zero() -> None:
-    reasons = [replace(finding("a", None).money or Money("USD"), reason=reason) for reason in ("x", "y", "x")]
-    some = [finding(f"r{at}", None, money=money) for at, money in enumerate(reasons)]
-    found = add_up([*some, finding("z", "3")])
+    some = [claim(f"r{at}", None, reason=reason) for at, reason in enumerate(("x", "y", "x"))]
+    found = add_up([[*some, claim("z", "3", "other")]])
     assert found.unpriced == {"x": 2, "y": 1}
-    assert (found.total, len(found.counted)) == (3, 1)
+    assert found.total == Total(Decimal(3), 1, 3)
+    assert found.policies == {"ec2-idle": Total(Decimal(), 0, 3), "other": Total(Decimal(3), 1, 0)}
 
 
 def test_an_unpriced_finding_does_not_hide_a_priced_one_of_the_same_resource() -> None:
-    for order in ([finding("a", None), finding("a", "3", "two")], [finding("a", "3", "two"), finding("a", None)]):
-        found = add_up(order)
-        assert (found.total, found.unpriced, found.overlapping) == (3, {"no price": 1}, ())
+    for order in ([claim("a", None), claim("a", "3", "two")], [claim("a", "3", "two"), claim("a", None)]):
+        found = add_up([order])
+        assert (found.total, found.overlapping) == (Total(Decimal(3), 1, 1), 0)
 
 
 def test_a_saving_of_zero_is_known() -> None:
-    found = add_up([finding("a", "0")])
-    assert (found.total, len(found.counted), found.unpriced) == (0, 1, {})
-
-
-@pytest.mark.parametrize("verdict", [Verdict.COMPLIANT, Verdict.WAIVED, Verdict.UNKNOWN])
-def test_only_findings_are_added_up(verdict: Verdict) -> None:
-    found = add_up([finding("a", "10", verdict=verdict), finding("b", None, verdict=verdict)])
-    assert (found.total, found.counted, found.overlapping, found.unpriced) == (0, (), (), {})
-
-
-def test_findings_without_money_in_them_are_no_gap() -> None:
-    assert add_up([finding("a", None, money=None)]).unpriced == {}
+    found = add_up([[claim("a", "0")]])
+    assert (found.total, found.by_policy) == (Total(Decimal(), 1, 0), {"ec2-idle": 0})
 
 
 def test_the_oldest_price_and_the_unverified_ones_are_of_what_was_counted() -> None:
-    def dated(resource: str, saving: str, year: int, verified: bool) -> Evaluation:
-        one = finding(resource, saving)
-        assert one.money is not None
-        return replace(one, money=replace(one.money, as_of=dt.date(year, 1, 1), verified=verified))
+    def dated(resource: str, saving: str, year: int, source: str, verified: bool) -> Claim:
+        return claim(resource, saving, as_of=dt.date(year, 1, 1), source=source, verified=verified)
 
-    found = add_up([dated("a", "2", 2025, False), dated("a", "1", 2001, False), dated("b", "1", 2024, True)])
-    assert (found.oldest, found.unverified) == (dt.date(2024, 1, 1), 1)
+    counted = [dated("a", "2", 2025, "list", False), dated("b", "1", 2024, "", True), dated("c", "1", 2024, "x", False)]
+    found = add_up([[counted[0], dated("a", "1", 2001, "old", False), *counted[1:]]])
+    assert (found.oldest, found.unverified, found.sources) == (dt.date(2024, 1, 1), 2, {"list", "x"})
 
 
-FINDINGS = st.lists(
-    st.builds(
-        lambda resource, cents, policy, account, verdict: finding(
-            resource,
-            None if cents is None else str(Decimal(cents).scaleb(-4)),
-            policy,
-            account_id=account,
-            verdict=verdict,
+CLAIMS = st.lists(
+    st.lists(
+        st.builds(
+            lambda resource, cents, policy: claim(
+                resource, None if cents is None else str(Decimal(cents).scaleb(-4)), policy
+            ),
+            st.sampled_from("abc"),
+            st.none() | st.integers(0, 10**9),
+            st.sampled_from(["one", "two", "three"]),
         ),
-        st.sampled_from("abc"),
-        st.none() | st.integers(0, 10**9),
-        st.sampled_from(["one", "two", "three"]),
-        st.sampled_from([PROD, DEV]),
-        st.sampled_from([Verdict.NONCOMPLIANT] * 3 + list(Verdict)),
+        max_size=8,
     ),
-    max_size=14,
+    max_size=3,
 )
 
 
-def saved(evaluations: Iterable[Evaluation]) -> list[Decimal]:
-    return [each.money.savings for each in evaluations if each.money and each.money.savings is not None]
-
-
 @settings(deadline=None)
-@given(FINDINGS, st.randoms())
-def test_totals_are_the_sum_of_what_was_counted_in_any_order(evaluations: list[Evaluation], random: Any) -> None:
-    found = add_up(evaluations)
-    best: dict[tuple[str, str], Decimal] = {}
-    noncompliant = [each for each in evaluations if each.verdict is Verdict.NONCOMPLIANT]
-    for each in noncompliant:
-        for saving in saved([each]):
-            best[each.account_id, each.arn] = max(saving, best.get((each.account_id, each.arn), saving))
-    assert found.total == sum(best.values()) == sum(saved(found.counted))
-    assert len({(each.account_id, each.arn) for each in found.counted}) == len(found.counted)
-    assert len(found.counted) + len(found.overlapping) + sum(found.unpriced.values()) == len(noncompliant)
-    shuffled = list(evaluations)
-    random.shuffle(shuffled)
+@given(CLAIMS, st.randoms())
+def test_totals_are_the_sum_of_what_was_counted_in_any_order(targets: list[list[Claim]], random: Any) -> None:
+    found = add_up(targets)
+    best: dict[tuple[int, str], Decimal] = {}
+    for number, target in enumerate(targets):
+        for each in target:
+            if each.savings is not None:
+                best[number, each.arn] = max(each.savings, best.get((number, each.arn), each.savings))
+    assert found.total.amount == sum(best.values()) == sum(found.by_policy.values()) == sum(found.by_account.values())
+    assert found.total.counted == len(best)
+    assert (
+        found.total.unpriced == sum(found.unpriced.values()) == sum(each.unpriced for each in found.policies.values())
+    )
+    assert found.total.counted + found.overlapping + found.total.unpriced == sum(map(len, targets))
+    shuffled = [random.sample(target, len(target)) for target in targets]
     again = add_up(shuffled)
-    assert (again.total, again.unpriced, len(again.counted)) == (found.total, found.unpriced, len(found.counted))
+    assert (again.total, again.unpriced, again.policies) == (found.total, found.unpriced, found.policies)
