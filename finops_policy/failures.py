@@ -195,7 +195,7 @@ def absent_service(url: str) -> str:
         return ""
     service, region = ".".join(labels[:place]), labels[place]
     known = _regions(service)
-    if not known or region in known:
+    if not known or region in known or region not in known_regions():
         return ""
     from botocore import __version__
 
@@ -203,13 +203,16 @@ def absent_service(url: str) -> str:
 
 
 @cache
+def known_regions() -> frozenset[str]:
+    """The regions of all partitions that botocore's table has. AWS may have newer ones: of those it says nothing."""
+    return frozenset(region for partition in _partitions() for region in partition["regions"])
+
+
+@cache
 def _regions(service: str) -> frozenset[str]:
     """The regions, of all partitions, that have a service by its endpoint's name; none where the table is not clear."""
-    import botocore.session
-
-    table = botocore.session.get_session().get_component("data_loader").load_data("endpoints")
     found: set[str] = set()
-    for partition in table["partitions"]:
+    for partition in _partitions():
         entry = partition["services"].get(service, {})
         endpoints = entry.get("endpoints", {})
         if "partitionEndpoint" in entry or any(name.endswith("-global") for name in endpoints):
@@ -217,3 +220,11 @@ def _regions(service: str) -> frozenset[str]:
         found |= {each.get("credentialScope", {}).get("region", name) for name, each in endpoints.items()}
         found |= set(endpoints)
     return frozenset(found)
+
+
+def _partitions() -> list[dict[str, Any]]:
+    import botocore.session
+
+    table = botocore.session.get_session().get_component("data_loader").load_data("endpoints")
+    found: list[dict[str, Any]] = table["partitions"]
+    return found

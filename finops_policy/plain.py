@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -23,10 +23,20 @@ from finops_policy.compiler import DEFAULT, CompiledSet, lock_of
 from finops_policy.custodian.loading import CARRIED, distinct, faults
 from finops_policy.customer import Account, Customer
 from finops_policy.digests import digest
-from finops_policy.errors import InvalidFilesError, UsageError
+from finops_policy.errors import InvalidFilesError, UsageError, did_you_mean
+from finops_policy.failures import known_regions
 from finops_policy.model import CompiledPolicy, Diagnostic, Mark, Pack, Policy, Profile, Severity
-from finops_policy.plain_accounts import Listed, choose, comma_expand, partition_of, read_accounts, regions_of
-from finops_policy.project import Project
+from finops_policy.plain_accounts import (
+    Listed,
+    choose,
+    comma_expand,
+    meant,
+    misspelt_regions,
+    partition_of,
+    read_accounts,
+    regions_of,
+)
+from finops_policy.project import Project, select_policies
 from finops_policy.sources import Document
 from finops_policy.validation import validate
 
@@ -39,11 +49,12 @@ _ACCOUNT: Final = re.compile(r"\baccount\b")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the user asked for, as c7n-org takes it: commas separate too. Empty means all."""
+    """What the user asked for, as c7n-org takes it: commas separate too. Empty means all. Policies are globs."""
 
     accounts: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +75,10 @@ class _Written:
 
 
 def load(paths: Sequence[Path], accounts_file: Path | None, choice: Choice, customer: str) -> Project:
-    """Reads, checks with c7n and compiles. Without an accounts file ``choice.regions`` must not be empty, and the
-    project's one account is nobody's until :func:`in_account` says whose.
+    """Reads, compiles, and checks with c7n what was chosen. Without an accounts file ``choice.regions`` must not be
+    empty, and the project's one account is nobody's until :func:`in_account` says whose.
+
+    The compiled set is of all accounts and policies, whatever was chosen: so a run can be resumed without the choice.
 
     Raises :class:`InvalidFilesError` with every problem of the files, and :class:`UsageError`.
     """
@@ -78,10 +91,13 @@ def load(paths: Sequence[Path], accounts_file: Path | None, choice: Choice, cust
     policies = [policy for pack, file in files.items() for policy in _policies(pack, file)]
     if not policies:
         raise UsageError("The files hold no policy.", hint="Cloud Custodian's policies are listed under `policies:`.")
-    listed, accounts_digest, mark = _accounts(accounts_file, choice)
+    listed, chosen, accounts_digest, mark = _accounts(accounts_file, choice)
     contexts = _contexts(policies, listed)
-    _refuse([*_duplicates(policies), *_faults(policies, contexts.values())])
-    accounts = tuple(each.account for each in listed)
+    compiled = CompiledSet(customer, PROFILE, _variants(policies, contexts), {}, ())
+    names = select_policies(compiled, comma_expand(choice.policies))
+    looked_at = [contexts[each.account.id] for each in chosen]
+    _refuse([*_duplicates(policies), *_severities(policies), *_faults(policies, looked_at, names)])
+    accounts = tuple(each.account for each in chosen)
     tenant = Customer(
         name=customer,
         title=customer,
@@ -95,14 +111,13 @@ def load(paths: Sequence[Path], accounts_file: Path | None, choice: Choice, cust
     )
     packs = {pack: _pack(pack, file, [each for each in policies if each.pack == pack]) for pack, file in files.items()}
     profile = _profile(packs)
-    variants = _variants(policies, contexts)
-    lock = lock_of(profile, tenant, list(packs.values()), (), variants)
+    lock = lock_of(profile, tenant, list(packs.values()), (), compiled.variants)
     return Project(
         customer=tenant,
         profile=profile,
         packs=packs,
         frameworks=(),
-        compiled=CompiledSet(customer, PROFILE, variants, lock, ()),
+        compiled=replace(compiled, lock=lock),
         waivers=(),
         malformed=(),
     )
@@ -189,14 +204,19 @@ def _policies(pack: str, file: Document) -> list[_Written]:
     return found
 
 
-def _accounts(path: Path | None, choice: Choice) -> tuple[tuple[Listed, ...], str, Mark]:
+def _accounts(path: Path | None, choice: Choice) -> tuple[tuple[Listed, ...], tuple[Listed, ...], str, Mark]:
+    """All accounts, those chosen, and the digest and the place of where they are written."""
+    names, tags, regions = map(comma_expand, (choice.accounts, choice.tags, choice.regions))
+    for region in regions:
+        if hint := meant(region, known_regions()):
+            raise UsageError(f"There is no region {region!r}.", hint=hint)
     if path is not None:
         file = read_accounts(path)
-        names, tags, regions = map(comma_expand, (choice.accounts, choice.tags, choice.regions))
-        return choose(file, names, tags, regions), file.digest, file.mark
+        _refuse(misspelt_regions(file, known_regions()))
+        return file.listed, choose(file, names, tags, regions), file.digest, file.mark
     mark = Mark("--region")
-    own = Account("", OWN_ACCOUNT, regions_of(choice.regions), {}, mark)
-    return (Listed(own, (), {}, {}),), digest({}), mark
+    own = (Listed(Account("", OWN_ACCOUNT, regions_of(regions), {}, mark), (), {}, {}),)
+    return own, own, digest({}), mark
 
 
 # --- problems ---------------------------------------------------------------------------------------------------------
@@ -217,9 +237,22 @@ def _duplicates(policies: Iterable[_Written]) -> Iterator[Diagnostic]:
         first.setdefault(policy.name, policy)
 
 
-def _faults(policies: Sequence[_Written], contexts: Iterable[Sequence[str]]) -> Iterator[Diagnostic]:
-    """What c7n has against each policy with each set of variables that makes a difference to it."""
+def _severities(policies: Iterable[_Written]) -> Iterator[Diagnostic]:
+    for policy in policies:
+        said = policy.document.get("metadata", {}).get("severity", Severity.MEDIUM)
+        if not isinstance(said, str) or said.casefold() not in list(Severity):
+            hint = did_you_mean(str(said).casefold(), list(Severity))
+            message = f"{sources.shown(str(said))} is no severity."
+            yield Diagnostic("severity", message, policy.mark("metadata", "severity"), hint)
+
+
+def _faults(
+    policies: Sequence[_Written], contexts: Iterable[Sequence[str]], names: Collection[str]
+) -> Iterator[Diagnostic]:
+    """What c7n has against each of the policies named, with each set of variables that makes a difference to it."""
     for policy, found in zip(policies, zip(*contexts, strict=True), strict=True):
+        if policy.name not in names:
+            continue
         contexts = (json.loads(each) for each in dict.fromkeys(found))
         written = policy.document.get("metadata", {})
         for document in distinct({**policy.document, "metadata": {**written, CARRIED: each}} for each in contexts):
@@ -311,7 +344,7 @@ def _words(document: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _severity(document: Mapping[str, Any]) -> Severity:
-    """``metadata.severity``, whatever its case; medium where it is none of ours."""
+    """``metadata.severity``, whatever its case; medium where there is none."""
     said = str(document.get("metadata", {}).get("severity", "")).casefold()
     return Severity(said) if said in list(Severity) else Severity.MEDIUM
 

@@ -7,7 +7,7 @@ account listed twice, one that cannot be entered. Only AWS: subscriptions, proje
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ ALL: Final = "all"
 DEFAULT_REGIONS: Final = ("us-east-1", "us-west-2")
 """Where c7n-org looks when neither the account nor the user names a region."""
 _REGION: Final = re.compile(r"all|[a-z]{2}(-[a-z0-9]+)+")
+_NEW_REGION: Final = re.compile(r"(?P<area>[a-z]+(-[a-z]+)?)-(north|south|central)?(east|west)?(?<!-)-[1-9]")
 _CLOUDS: Final = {"subscriptions": "Azure", "projects": "Google Cloud", "tenancies": "Oracle Cloud"}
 
 
@@ -39,9 +40,10 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class AccountsFile:
-    """A whole file; ``digest`` is of everything in it."""
+    """A whole file; ``digest`` is of everything in it. ``regions`` is every region written in it, with its place."""
 
     listed: tuple[Listed, ...]
+    regions: tuple[tuple[str, Mark], ...]
     digest: str
     mark: Mark
 
@@ -65,7 +67,7 @@ def read_accounts(path: Path) -> AccountsFile:
     shared = document.data.get("vars", {})
     listed = [_listed(document, index, shared) for index in range(len(document.data["accounts"]))]
     _refuse(_clashes(document, listed))
-    return AccountsFile(tuple(listed), digest(document.data), document.mark())
+    return AccountsFile(tuple(listed), tuple(_places(document)), digest(document.data), document.mark())
 
 
 def _refuse(problems: Iterable[Diagnostic]) -> None:
@@ -113,6 +115,33 @@ def _role(raw: Mapping[str, Any]) -> Role:
     return Role(name=own, external_id=raw.get("external_id", ""), via=tuple(via))
 
 
+def _places(document: Document) -> Iterator[tuple[str, Mark]]:
+    for index, raw in enumerate(document.data["accounts"]):
+        for number, each in enumerate(raw.get("regions", ())):
+            mark = document.mark("accounts", index, "regions", number)
+            yield from ((name, mark) for name in comma_expand([each]))
+
+
+def meant(region: str, known: Collection[str]) -> str:
+    """What to answer to a region that is misspelt; empty for those known, and for what may be a newer one.
+
+    >>> meant("us-esat-1", ["us-east-1"])
+    'Did you mean us-east-1?'
+    >>> meant("us-east-9", ["us-east-1"])
+    ''
+    """
+    area = _NEW_REGION.fullmatch(region)
+    new = area is not None and any(each.startswith(f"{area['area']}-") for each in known)
+    return "" if region in {ALL, *known} or new else did_you_mean(region, known)
+
+
+def misspelt_regions(file: AccountsFile, known: Collection[str]) -> Iterator[Diagnostic]:
+    """One for each region that there is not, at its place."""
+    for region, mark in file.regions:
+        if hint := meant(region, known):
+            yield Diagnostic("unknown-region", f"There is no region {region!r}.", mark, hint)
+
+
 def regions_of(written: Iterable[str]) -> tuple[str, ...]:
     """The regions that were meant: ``all`` among them stands for those enabled in the account. Raises
     :class:`UsageError` for what no region is called."""
@@ -147,6 +176,12 @@ def choose(file: AccountsFile, names: Sequence[str], tags: Sequence[str], region
     for name in names:
         if name not in known:
             raise UsageError(f"{file.mark.path} has no account {name!r}.", hint=did_you_mean(name, known))
+    for name in names:
+        ids = [each.account.id for each in file.listed if each.account.name == name]
+        if len(ids) > 1:
+            raise UsageError(
+                f"{file.mark.path} has {len(ids)} accounts named {name!r}: {', '.join(ids)}.", hint="Give the id."
+            )
     all_tags = {tag for each in file.listed for tag in each.tags}
     for tag in tags:
         if tag not in all_tags:

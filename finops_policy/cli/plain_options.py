@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from finops_policy.errors import UsageError
 
 if TYPE_CHECKING:
     from finops_policy.engine.run import Selection
+    from finops_policy.plain import Choice
     from finops_policy.project import Project
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -54,6 +56,7 @@ class Asked:
     accounts: tuple[str, ...]
     regions: tuple[str, ...]
     policies: tuple[str, ...]
+    resume: str
 
     @property
     def plain(self) -> bool:
@@ -73,9 +76,16 @@ class Asked:
             option = "--tags" if self.tags else "--account"
             raise UsageError(f"{option} needs --accounts with --policies.", hint="It chooses among a file's accounts.")
 
-    def project(self, customer: str | None) -> Project:
-        """Raises what :func:`finops_policy.plain.load` raises."""
-        from finops_policy.plain import PROFILE, Choice, load
+    def project(self, customer: str | None, store: Path, sandbox: bool) -> Project:
+        """Raises what :func:`finops_policy.plain.load` raises, and ``EvidenceError`` for what cannot be resumed."""
+        from finops_policy.plain import PROFILE, load
+
+        name = PROFILE if customer is None else customer
+        choice = self._begun(name, store, sandbox) if self.resume else self._choice()
+        return load(self.policy_files, self.accounts_file, choice, name)
+
+    def _choice(self) -> Choice:
+        from finops_policy.plain import Choice
 
         regions = self.regions
         if self.accounts_file is None and not regions:
@@ -83,15 +93,26 @@ class Asked:
             if not region:
                 raise UsageError("No region was given.", hint="Give --region or --accounts, or set AWS_REGION.")
             regions = (region,)
-        choice = Choice(self.accounts, self.tags, regions)
-        return load(self.policy_files, self.accounts_file, choice, PROFILE if customer is None else customer)
+        return Choice(self.accounts, self.tags, regions, self.policies)
 
-    def selection(self) -> Selection:
-        """What is left to choose in the project: its accounts are chosen and have the regions asked for."""
+    def _begun(self, customer: str, store: Path, sandbox: bool) -> Choice:
+        """What a run that broke off was begun with, as its bundle has it."""
+        from finops_policy.engine.record import begun
+        from finops_policy.evidence.store import LocalStore
+        from finops_policy.plain import Choice
+
+        scope = begun(LocalStore(store).reopen(customer, self.resume), {}, sandboxed=sandbox)
+        accounts = {target.account_id: None for target in scope.targets} if self.accounts_file else {}
+        regions = {target.region: None for target in scope.targets}
+        return Choice(tuple(accounts), (), tuple(regions), tuple(map(escape, sorted(scope.policies))))
+
+    def selection(self, project: Project) -> Selection:
+        """What was chosen: the project has no other accounts, and they have the regions asked for."""
         from finops_policy.engine.run import Selection
         from finops_policy.plain_accounts import ALL, comma_expand
 
-        accounts, regions, policies = map(comma_expand, (self.accounts, self.regions, self.policies))
+        accounts = tuple(each.id for each in project.customer.accounts) if self.accounts or self.tags else ()
+        regions, policies = map(comma_expand, (self.regions, self.policies))
         return Selection(accounts, () if ALL in regions else regions, policies)
 
 

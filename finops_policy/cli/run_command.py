@@ -106,18 +106,21 @@ def command(
     from finops_policy.project import load
 
     catalog = Catalog(workspace)
-    asked = plain_options.Asked(policy_files, accounts_file, tags, accounts, regions, policies)
+    asked = plain_options.Asked(policy_files, accounts_file, tags, accounts, regions, policies, resume)
     asked.check(profile)
+    if resume and (accounts or regions or policies or tags):
+        hint = "Leave out --account, --region, --policy and --tags."
+        raise UsageError("--resume takes a run as it was begun.", hint=hint)
     if customer is None or asked.plain:
-        project, selection = asked.project(customer), asked.selection()
+        evidence = options.store_of(workspace, store)
+        project = asked.project(customer, evidence, sandbox)
+        selection = asked.selection(project)
     else:
         project, selection = load(catalog, customer, profile), Selection(accounts, regions, policies)
     tell_diagnostics(project.malformed)
     if dry_run:
         _show_plan(project, selection, form)
         return ExitCode.CLEAN
-    if resume and (accounts or regions or policies):
-        raise UsageError("--resume takes a run as it was begun.", hint="Leave out --account, --region and --policy.")
     if scheduler and executor != "dask":
         raise UsageError("--scheduler needs --executor dask.", hint="Add it, or leave out --scheduler.")
     key = _signing_key()

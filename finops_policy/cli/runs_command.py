@@ -43,11 +43,12 @@ def list_runs(customer: str, form: str, store: Path | None, workspace: Path) -> 
     from finops_policy.evidence.store import LocalStore
 
     rows: list[dict[str, Any]] = []
-    for run in LocalStore(options.store_of(workspace, store)).runs(customer):
+    place = LocalStore(options.store_of(workspace, store))
+    for run in place.runs(customer):
         row = {"run_id": run.run_id, "sealed": run.sealed, "folder": str(run.folder)}
         rows.append(row | (_counts(run.folder) if run.sealed else {}))
     if not rows:
-        known = Catalog(workspace).customers()
+        known = [*Catalog(workspace).customers(), *place.customers()]
         if customer not in known:
             raise UsageError(
                 f"There is no customer {customer!r}, and no run of it.", hint=did_you_mean(customer, known)

@@ -12,7 +12,7 @@ from finops_policy.errors import ExitCode
 
 @click.group("sandbox")
 def command() -> None:
-    """Keep a sandbox running: moto's AWS API over a seeded estate of four accounts, on this machine only.
+    """Keep a sandbox running: moto's AWS API over the accounts of an invented company, on this machine only.
 
     Commands with --sandbox use the running one, else one of their own that ends with them. What they change in a
     running sandbox stays changed until it is stopped.
@@ -33,7 +33,7 @@ def start(workspace: Path) -> int:
 
     \b
     Example:
-      source <(finops-policy sandbox start)
+      eval "$(finops-policy sandbox start)"
     """
     from finops_policy.cli.console import stderr, stdout
     from finops_policy.sandbox import process

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from finops_policy.errors import ExitCode
 from finops_policy.formats.data import ReportInput, summary_data
 from finops_policy.model import Severity
 
+FEW = 5
+"""Accounts that are named where many have one problem."""
 WIDE = 112
 """Columns from which headings are written out."""
 
@@ -61,23 +64,42 @@ def _sentences(data: Mapping[str, Any]) -> Iterator[Text]:
     if any(policy["priced"] for policy in data["policies"]):
         yield Text(money_line(data["money"], data["coverage"]["complete"] and not data["totals"]["unknown"]))
     if any(_money_cell(policy).endswith("?") for policy in data["policies"]):
-        yield Text("+? means more, unknown: findings without a price, or members that could not be judged.")
+        yield Text("+? means more, unknown: findings without a price, members that could not be judged, or gaps.")
     for left in data["left_out"]:
         yield Text(f"  {plain(left['account_id'])} {plain(left['name'])} left out: {plain(left['reason'])}", "yellow")
-    for gap, regions, count in _by_account(data["not_checked"]):
-        place = f"{gap['account_name'] or gap['account_id']} {', '.join(regions)}"
-        yield Text(f"  {plain(place)}: {count} not checked ({gap['kind']}): {plain(gap['message'])}", "yellow")
-        yield Text(f"    {plain(gap['next_step'])}")
+    for gap in _by_cause(data["not_checked"]):
+        names, first = list(gap.accounts.values()), gap.first
+        told = f"{len(names):,} accounts, {_few(names)}" if len(names) > 1 else f"{names[0]} {', '.join(gap.regions)}"
+        yield Text(f"  {plain(told)}: {gap.cells} not checked ({first['kind']}): {plain(first['message'])}", "yellow")
+        yield Text(f"    {plain(first['next_step'])}")
 
 
-def _by_account(gaps: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], list[str], int]]:
-    """Gaps of one account with one cause, told once: the first of them, their regions, and the cells they cost."""
-    merged: dict[tuple[str, ...], tuple[Mapping[str, Any], list[str], int]] = {}
+@dataclass(slots=True)
+class _Cause:
+    """Gaps with one cause: the first of them, where they are, and the cells they cost."""
+
+    first: Mapping[str, Any]
+    accounts: dict[str, str] = field(default_factory=dict)
+    regions: dict[str, None] = field(default_factory=dict)
+    cells: int = 0
+
+
+def _by_cause(gaps: Sequence[Mapping[str, Any]]) -> list[_Cause]:
+    """A role that is missing in 300 accounts is told once: messages that differ in account and region alone are one."""
+    merged: dict[tuple[str, ...], _Cause] = {}
     for gap in gaps:
-        key = (gap["account_id"], gap["kind"], gap["message"], gap["next_step"])
-        first, regions, count = merged.get(key, (gap, [], 0))
-        merged[key] = (first, [*regions, gap["region"]], count + len(gap["policies"]))
+        told = (gap["message"], gap["next_step"])
+        says = (each.replace(gap["account_id"], "").replace(gap["region"], "") for each in told)
+        cause = merged.setdefault((gap["kind"], *says), _Cause(gap))
+        cause.accounts[gap["account_id"]] = gap["account_name"] or gap["account_id"]
+        cause.regions[gap["region"]] = None
+        cause.cells += len(gap["policies"])
     return list(merged.values())
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - FEW:,} more" if len(names) > FEW else ""
+    return ", ".join(names[:FEW]) + more
 
 
 def _table(data: Mapping[str, Any], *, wide: bool) -> Table:
@@ -121,7 +143,10 @@ def _row(policy: Mapping[str, Any], seen: bool) -> list[Text]:
 
 def _total_money(data: Mapping[str, Any]) -> str:
     priced = any(policy["priced"] for policy in data["policies"])
-    return grouped(data["money"]["monthly_savings"]) if priced else "-"
+    if not priced:
+        return "-"
+    more = any(_money_cell(policy).endswith("?") for policy in data["policies"])
+    return grouped(data["money"]["monthly_savings"]) + (" +?" if more else "")
 
 
 def _money_cell(policy: Mapping[str, Any]) -> str:
@@ -133,7 +158,7 @@ def _money_cell(policy: Mapping[str, Any]) -> str:
 
 
 def _more(policy: Mapping[str, Any]) -> str:
-    return " +?" if policy["unpriced_findings"] or policy["unknown"] else ""
+    return " +?" if policy["unpriced_findings"] or policy["unknown"] or policy["failed_targets"] else ""
 
 
 def grouped(amount: str | None) -> str:

@@ -95,10 +95,15 @@ class Account:
         return found
 
     def skipped(self, policy: CompiledPolicy) -> str:
-        """Why c7n would not run a policy here, where it would answer that nothing matched; empty when it would."""
+        """Why a policy is not run against accounts at all; empty when it is."""
         mode = policy.document.get("mode", {}).get("type", "pull")
-        if mode != "pull":
-            return f"mode {mode}: the policy waits for events or a schedule, and is not run against an account"
+        if mode == "pull":
+            return ""
+        return f"mode {mode}: the policy waits for events or a schedule, and is not run against an account"
+
+    def inapplicable(self, policy: CompiledPolicy) -> str:
+        """Why a policy does not mean this target, by its own conditions; empty when it does. c7n would run nothing, and
+        answer that nothing matched."""
         conditions = {key: policy.document[key] for key in CONDITIONS if key in policy.document}
         if not conditions or self.load(policy.document).is_runnable():
             return ""

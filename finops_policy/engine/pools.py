@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
@@ -15,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from finops_policy.engine.worker import TargetResult, TargetTask, enter_environment, evaluate_target, prepare
 from finops_policy.errors import EvidenceError, UsageError
@@ -26,7 +28,7 @@ PRELOAD = "FINOPS_POLICY_PRELOAD"
 """Tells the fork server, which is another program, the resource types of the run, separated by commas."""
 NO_FORK_SERVER = (EOFError, ConnectionError)
 """What starting a process raises when the fork server was killed."""
-SCHEDULER_TIMEOUT = "20s"
+SCHEDULER_SECONDS = 10
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -164,22 +166,35 @@ def dask(scheduler: str, workers: int, environment: Mapping[str, str], sandboxed
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise UsageError("dask is not installed.", hint="pip install 'finops-policy[dask]'") from error
+    if scheduler:
+        _reach(scheduler)
     cluster = None
+    if not scheduler:
+        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
     try:
-        if not scheduler:
-            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
-        client = Client(cluster or scheduler, timeout=SCHEDULER_TIMEOUT, set_as_default=False)
+        client = Client(cluster or scheduler, timeout=f"{SCHEDULER_SECONDS}s", set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
-        raise UsageError(
-            f"The dask scheduler {scheduler or '(local)'} does not answer: {error}",
-            hint="Give its address, such as --scheduler tcp://10.0.0.5:8786.",
-        ) from error
+        raise _unreached(scheduler, error) from error
     with client:
         try:
             yield Dask(client, environment, sandboxed)
         finally:
             if cluster is not None:
                 cluster.close()
+
+
+def _reach(scheduler: str) -> None:
+    """Asked first: a client that finds no scheduler is heard of again when Python ends, in a traceback of its own."""
+    try:
+        address = urlsplit(scheduler if "://" in scheduler else f"tcp://{scheduler}")
+        socket.create_connection((address.hostname, address.port or 8786), SCHEDULER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise _unreached(scheduler, error) from error
+
+
+def _unreached(scheduler: str, error: Exception) -> UsageError:
+    hint = "Give its address, such as --scheduler tcp://10.0.0.5:8786."
+    return UsageError(f"The dask scheduler {scheduler or '(local)'} does not answer: {error}", hint=hint)
 
 
 class Dask:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import importlib.metadata
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from finops_policy import __version__, aws
+from finops_policy.compiler import DEFAULT
 from finops_policy.custodian.library import quiet
 from finops_policy.custodian.loading import problems
 from finops_policy.custodian.metrics import Reading
@@ -78,12 +79,21 @@ class Outcome:
     folder: Path
 
 
-def check_with_c7n(project: Project) -> None:
-    """Raises :class:`InvalidFilesError` where c7n would refuse a compiled policy, at the policy's own file."""
+def check_with_c7n(project: Project, names: Collection[str] | None = None) -> None:
+    """Raises :class:`InvalidFilesError` where c7n would refuse a compiled policy, at the policy's own file.
+
+    Only the policies named, or all. A variant that no account of the customer has is passed over.
+    """
+    listed = {account.id for account in project.customer.accounts}
+    variants = project.compiled.variants
+    used = listed & variants.keys()
+    if project.customer.organization or listed - used:
+        used.add(DEFAULT)
     marks = {policy.name: policy.mark for pack in project.packs.values() for policy in pack.policies.values()}
     found: dict[tuple[str, str], Diagnostic] = {}
-    for policies in project.compiled.variants.values():
-        for name, sentence in problems(policy.document for policy in policies):
+    for account_id in used:
+        chosen = [policy for policy in variants[account_id] if names is None or policy.name in names]
+        for name, sentence in problems(policy.document for policy in chosen):
             hint = "Check the filter against `custodian schema`."
             found[name, sentence] = Diagnostic("c7n", f"Cloud Custodian refuses it: {sentence}", marks[name], hint)
     if found:
@@ -112,7 +122,8 @@ def execute(
     types = frozenset(each.resource for each in project.compiled.policies() if each.name in names)
     # The pool is opened first: its processes load what they need while policies are checked and targets are found.
     with make_pool(0 if expected.asked else len(expected.targets), types) as pool:
-        check_with_c7n(project)
+        if not manner.resume:  # what was begun was checked, and must be the same
+            check_with_c7n(project, names)
         progress.said(f"Caller: {caller.arn}")
         # A chain that this key cannot continue: better said before the work than after.
         read_head(store.customer_folder(customer.name), key.public)
@@ -197,6 +208,8 @@ def _judge(
         tally.add_cells(cells)
         recorded.add_calls(target, tally)
         progress.finished(target, cells)
+    if len(missing) < len(work.targets):
+        progress.said(f"{len(work.targets) - len(missing)} of {len(work.targets)} targets were done already.")
     with closing(judge_targets(work, longest_first(missing, usual), roles, pool)) as results:
         for result in results:
             tally.add_cells(result.cells)

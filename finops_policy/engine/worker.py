@@ -166,6 +166,9 @@ def _outcomes(
             message = f"{policy.resource} is global: judged once per account, in {task.home}"
             yield replace(cell, status=Status.NOT_APPLICABLE, message=message)
             return
+        if reason := account.inapplicable(policy):
+            yield replace(cell, status=Status.NOT_APPLICABLE, message=reason)
+            return
         if reason := account.skipped(policy):
             yield replace(cell, status=Status.SKIPPED, message=reason, next_step=SKIPPED_STEP)
             return
@@ -179,7 +182,7 @@ def _outcomes(
         yield replace(cell, status=Status.NOT_APPLICABLE) if failure.absent else cell
 
 
-SKIPPED_STEP = "Nothing, if that is meant; else change the policy's conditions or mode."
+SKIPPED_STEP = "Leave the policy out (--policy), or run it in pull mode."
 
 
 def _next_chunk(judged: Iterator[Judgement], deadline: aws.Deadline) -> list[Judgement]:

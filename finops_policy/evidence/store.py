@@ -67,19 +67,19 @@ class LocalStore:
         return BundleWriter(folder, customer, run_id)
 
     def reopen(self, customer: str, run: str) -> BundleWriter:
-        """The bundle of a run that broke off: the one named, or with ``latest`` the one that started last."""
+        """The bundle of a run that broke off: the one named, or with ``latest`` the newest of them."""
         runs = self._some(customer)
-        found = runs[-1] if run == LATEST else self._known(customer, run)
+        broken = [each for each in runs if not each.sealed]
+        found = broken[-1] if run == LATEST and broken else runs[-1] if run == LATEST else self._known(customer, run)
         if found.sealed:
-            broken = [each.run_id for each in runs if not each.sealed]
-            hint = f"The newest that is not: --resume {broken[-1]}" if broken else "Make a new run."
+            hint = f"The newest that is not: --resume {broken[-1].run_id}" if broken else "Make a new run."
             raise EvidenceError(f"Run {found.run_id} of {customer} is complete: there is nothing to resume", hint=hint)
         return BundleWriter(found.folder, customer, found.run_id)
 
     def runs(self, customer: str) -> list[RunSummary]:
         """All runs of a customer, sealed or not, oldest first; none when the customer has no folder yet."""
         folder = self.customer_folder(customer)
-        known = self._customers()
+        known = self.customers()
         if customer not in known:
             return []
         return [
@@ -119,11 +119,12 @@ class LocalStore:
             return runs
         raise UsageError(
             f"There is no run of {customer!r} in {self.root}",
-            hint=did_you_mean(customer, (name for name in self._customers() if name != customer))
+            hint=did_you_mean(customer, (name for name in self.customers() if name != customer))
             or f"Make one first: `finops-policy run --customer {customer}`.",
         )
 
-    def _customers(self) -> list[str]:
+    def customers(self) -> list[str]:
+        """Those with a folder in the store, sorted."""
         if not self.root.exists():
             raise EvidenceError(
                 f"There is no evidence store at {self.root}",

@@ -172,7 +172,7 @@ def test_a_dry_run_names_the_roles(plain: Invoke) -> None:
     assert said.lines("  plain/EC2_No_Owner on aws.ec2 (high)")
 
 
-def test_what_c7n_would_not_run_is_a_skipped_cell(plain: Invoke, files: Path) -> None:
+def test_what_c7n_would_not_run_says_so(plain: Invoke, files: Path) -> None:
     (files / "plain.yml").write_text("""\
 policies:
   - {name: prod-only, resource: ebs, conditions: [{type: value, key: account.tags, op: contains, value: "env:prod"}]}
@@ -184,11 +184,66 @@ policies:
     cells = {(cell.account_id, cell.policy): cell for cell in read_coverage(bundle(files))}
     statuses = {key: cell.status for key, cell in cells.items()}
     assert statuses.pop((PROD, "prod-only")) is Status.EVALUATED
-    assert set(statuses.values()) == {Status.SKIPPED}
+    waits = {status for (_, policy), status in statuses.items() if policy == "waits"}
+    others = {status for (_, policy), status in statuses.items() if policy != "waits"}
+    assert (waits, others) == ({Status.SKIPPED}, {Status.NOT_APPLICABLE})
     assert len(statuses) == 5
     assert "account.tags" in cells[DEV, "prod-only"].message
     assert "cloudtrail" in cells[PROD, "waits"].message
     assert cells[PROD, "prod-only"].population > 0
+
+
+def broken_off(folder: Path) -> None:
+    """As if the command had been killed when one target was not done yet."""
+    sealed = bundle(folder)
+    for name in ("run.json", "run.dsse.json", "../../head.dsse.json", f"coverage/{DEV}_us-east-1.parquet"):
+        (sealed / name).unlink()
+
+
+def test_a_run_of_chosen_accounts_is_resumed_without_the_choice(plain: Invoke, files: Path) -> None:
+    other = f"""\
+  - account_id: "777788889999"
+    role: {ROLE}
+    external_id: {EXTERNAL_ID}
+    regions: [cn-north-1]
+    tags: [env:cn]
+"""
+    (files / "accounts.yml").write_text(ACCOUNTS.replace("[env:prod]", "[env:prod, team:a]") + other)
+    (files / "plain.yml").write_text(POLICIES + '  - {name: "Q_[x]", resource: ebs}\n')
+    choice = ("--account", f"acme-dev,{PROD}", "--policy", "named", "--policy", "o*,Q*")
+    assert plain(*choice, "--tags", "env:dev").code == 3
+    before = matched(bundle(files))
+    assert {account for account, _ in before} == {DEV}
+    broken_off(files)
+    for option in (("--tags", "env:dev"), ("--account", "acme-dev")):
+        refused = plain("--resume", "latest", *option)
+        assert refused.code == 2
+        assert "--resume takes a run as it was begun." in refused.err
+    said = plain("--resume", "latest")
+    assert said.code == 3, said.err
+    assert matched(bundle(files)) == before
+    assert json.loads((bundle(files) / "run.json").read_text())["selection"]["accounts"] == [DEV]
+
+
+def test_another_accounts_file_does_not_resume_a_run(plain: Invoke, files: Path) -> None:
+    plain("--tags", "env:dev")
+    broken_off(files)
+    (files / "accounts.yml").write_text(ACCOUNTS.replace("age: 3000", "age: 3001"))
+    said = plain("--resume", "latest")
+    assert said.code == 1
+    assert "is not what it was when the run started" in said.err
+
+
+@pytest.mark.usefixtures("in_sandbox")
+def test_a_run_in_the_callers_own_account_is_resumed_without_its_region(files: Path, invoke: Invoke) -> None:
+    (files / "plain.yml").write_text("policies: [{name: p, resource: ebs}]")
+    arguments = ("run", "--policies", "plain.yml", "--workers", 1)
+    assert invoke(*arguments, "--region", "eu-west-1").code in (0, 3)
+    for name in ("run.json", "run.dsse.json", "../../head.dsse.json"):
+        (bundle(files) / name).unlink()
+    said = invoke(*arguments, "--resume", "latest")
+    assert said.code in (0, 3), said.err
+    assert [cell.region for cell in read_coverage(bundle(files))] == ["eu-west-1"]
 
 
 @pytest.mark.usefixtures("in_sandbox")
@@ -250,12 +305,14 @@ def test_hostile_text_stays_text(files: Path, invoke: Invoke) -> None:
         "name": name,
         "resource": "ebs",
         "description": evil.replace("{{7*7}}", ""),
-        "metadata": {"severity": evil},
+        "metadata": {"title": evil.replace("{{7*7}}", ""), evil: evil},
     }
     account = {"account_id": PROD, "name": evil, "role": ROLE, "external_id": EXTERNAL_ID, "regions": ["us-east-1"]}
     (files / "plain.json").write_text(json.dumps({"policies": [policy]}, indent=2))
-    (files / "accounts.json").write_text(json.dumps({"accounts": [{**account, "tags": [evil], "vars": {evil: evil}}]}))
-    arguments = ("--policies", "plain.json", "--accounts", "accounts.json", "--tags", evil)
+    (files / "accounts.json").write_text(
+        json.dumps({"accounts": [{**account, "tags": [f"a:{evil}"], "vars": {evil: evil}}]})
+    )
+    arguments = ("--policies", "plain.json", "--accounts", "accounts.json", "--tags", f"a:{evil}")
     assert r"[red]{{7*7}}\u202e=cmd()" in invoke("run", *arguments, "--dry-run").out
     said = invoke("run", *arguments, "--workers", 1)
     assert said.code == 3, said.err

@@ -13,13 +13,13 @@ RUN = ("run", "--customer", "acme", "--account", "acme-legacy", "--account", "ac
 FEW = ("--policy", "s3*", "--policy", "dynamodb-table-required-tags")
 
 
-def test_bars_show_targets_and_cells_and_leave_the_screen(sandbox_server: Sandbox, place: Path) -> None:
+def test_the_bar_shows_targets_findings_and_gaps_and_leaves_the_screen(sandbox_server: Sandbox, place: Path) -> None:
     screen = on_terminal(*RUN, *FEW, cwd=place, env=sandbox_server.environment())
     assert screen.code == 4
     assert re.search(r"Targets .*\b4/4\b", ANSI.sub("", screen.err))
-    assert re.search(r"Cells .*\b8/8\b", ANSI.sub("", screen.err))
+    assert re.search(r"Targets .*\b4/4 .* findings, 4 gaps", ANSI.sub("", screen.err))
     assert "acme-dev us-east-1: " in screen.err
-    assert screen.err.endswith("\x1b[?25h\r\x1b[1A\x1b[2K\x1b[1A\x1b[2K"), "the bars go, the cursor is back"
+    assert screen.err.endswith("\x1b[?25h\r\x1b[1A\x1b[2K"), "the bar goes, the cursor is back"
     assert SGR.search(screen.out), "colours"
     assert "Targets" not in screen.out
     assert {len(line) <= 80 for line in _visible(screen.out) if not line.startswith("Evidence: ")} == {True}
@@ -32,7 +32,7 @@ def test_no_color_takes_colours_and_weights_away(sandbox_server: Sandbox, place:
     assert not SGR.search(screen.out + screen.err)
     assert not ANSI.search(screen.out)
     assert "dynamodb-table-required-tags" in screen.out
-    assert re.search(r"Cells .*\b8/8\b", ANSI.sub("", screen.err))
+    assert re.search(r"Targets .*\b4/4 .* findings, 4 gaps", ANSI.sub("", screen.err))
 
 
 def test_a_dumb_terminal_gets_text_only(sandbox_server: Sandbox, place: Path) -> None:

@@ -151,7 +151,7 @@ OUTCOMES = st.tuples(
     st.sampled_from([None, *(error for error, _ in FAILURES)]),
 )
 """Members as c7n judges them, and what breaks it off after them."""
-AS_C7N_WOULD = patch.object(C7nAccount, "skipped", lambda *_args: "")
+AS_C7N_WOULD = patch.multiple(C7nAccount, skipped=lambda *_args: "", inapplicable=lambda *_args: "")
 WAIVER = Waiver("W-1", "p0", "*i-0", "accepted for now", "o", "a", "b", "T-1", dt.date(2999, 1, 1), MARK)
 
 
@@ -225,20 +225,21 @@ def test_global_types_are_judged_in_the_first_region_only(tmp_path: Path) -> Non
 
 def test_a_service_that_the_region_lacks_is_not_applicable(tmp_path: Path) -> None:
     def judge(account: C7nAccount, _policy: CompiledPolicy) -> Iterator[Judgement]:
-        host = "lightsail.eu-west-9" if account._target.region == "eu-west-1" else "lightsail.us-east-1"
+        host = "lightsail.me-south-1" if account._target.region == "eu-west-1" else "lightsail.us-east-1"
         raise EndpointConnectionError(endpoint_url=f"https://{host}.amazonaws.com/")
         yield
 
     here, there = judged_as(tmp_path, [compiled_policy("instances", "aws.ec2")], judge)
     assert (here.status, here.failure_kind) == (Status.FAILED, FailureKind.TIMEOUT), "a network fault"
     assert (there.status, there.failure_kind) == (Status.NOT_APPLICABLE, FailureKind.SERVICE_ABSENT)
-    assert there.message.startswith("lightsail is not offered in eu-west-9, says the region table of botocore")
+    assert there.message.startswith("lightsail is not offered in me-south-1, says the region table of botocore")
 
 
 @pytest.mark.parametrize(
     ("url", "absent"),
     [
         ("https://lightsail.us-gov-west-1.amazonaws.com/", True),
+        ("https://lightsail.us-esat-1.amazonaws.com/", False),
         ("https://ec2.us-gov-west-1.amazonaws.com/", False),
         ("https://ec2.cn-north-1.amazonaws.com.cn/", False),
         ("https://no-such-service.us-east-1.amazonaws.com/", False),
@@ -251,13 +252,12 @@ def test_only_the_region_table_says_that_a_service_is_absent(url: str, absent: b
     assert bool(absent_service(url)) is absent
 
 
-def test_a_policy_that_c7n_would_not_run_is_skipped(tmp_path: Path) -> None:
-    with patch.object(C7nAccount, "skipped", lambda *_args: "its conditions do not hold"):
+@pytest.mark.parametrize(("method", "status"), [("skipped", Status.SKIPPED), ("inapplicable", Status.NOT_APPLICABLE)])
+def test_a_policy_that_c7n_would_not_run_says_why(method: str, status: Status, tmp_path: Path) -> None:
+    with AS_C7N_WOULD, patch.object(C7nAccount, method, lambda *_args: "it is not meant"):
         planned = work(tmp_path, ["111111111111"], [compiled_policy("instances", "aws.ec2")])
         cells = [cell for result in judge_all(planned) for cell in result.cells]
-    assert {(cell.status, cell.message, cell.population) for cell in cells} == {
-        (Status.SKIPPED, "its conditions do not hold", 0)
-    }
+    assert {(cell.status, cell.message, cell.population) for cell in cells} == {(status, "it is not meant", 0)}
 
 
 def test_a_target_over_its_time_has_timed_out_and_the_others_go_on(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_refused_signature_does_not_tell_the_session_token(code: str) -> None:
 
 
 def test_only_an_endpoint_that_is_not_reached_may_be_absent() -> None:
-    url = "https://lightsail.eu-north-9.amazonaws.com/"
+    url = "https://lightsail.me-south-1.amazonaws.com/"
     assert explain(EndpointConnectionError(endpoint_url=url)).absent
     assert not explain(ReadTimeoutError(endpoint_url=url)).absent
 

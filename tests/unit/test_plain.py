@@ -15,9 +15,11 @@ from finops_policy.compiler import DEFAULT, load_policies
 from finops_policy.custodian.loading import CARRIED, distinct, expand, faults, load
 from finops_policy.custodian.loading import problems as told_by_c7n
 from finops_policy.customer import ENABLED, Role
+from finops_policy.engine.run import check_with_c7n
 from finops_policy.errors import InvalidFilesError, UsageError
+from finops_policy.failures import known_regions
 from finops_policy.model import Severity
-from finops_policy.plain_accounts import choose, comma_expand, partition_of, read_accounts
+from finops_policy.plain_accounts import choose, comma_expand, meant, partition_of, read_accounts
 from finops_policy.project import Project
 
 PROD, DEV, DATA = "111122223333", "444455556666", "777788889999"
@@ -52,8 +54,12 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 
 def project(folder: Path, policies: str = POLICY, accounts: str = ACCOUNTS, **choice: tuple[str, ...]) -> Project:
-    files = [written(folder, "policies.yml", policies)]
-    return plain.load(files, written(folder, "accounts.yml", accounts), plain.Choice(**choice), "custodian")
+    return chosen(folder, policies, accounts, **choice)
+
+
+def chosen(folder: Path, text: str, listed: str = ACCOUNTS, **choice: tuple[str, ...]) -> Project:
+    files = [written(folder, "policies.yml", text)]
+    return plain.load(files, written(folder, "accounts.yml", listed), plain.Choice(**choice), "custodian")
 
 
 def problems(folder: Path, policies: str = POLICY, accounts: str = ACCOUNTS, **choice: tuple[str, ...]) -> list[str]:
@@ -132,6 +138,14 @@ def test_a_choice_of_nothing_is_refused(
     assert hint in caught.value.hint
 
 
+def test_a_name_that_two_accounts_have_chooses_neither(tmp_path: Path) -> None:
+    file = read_accounts(written(tmp_path, "a.yml", ACCOUNTS.replace("name: dev", "name: prod")))
+    with pytest.raises(UsageError) as caught:
+        choose(file, ("prod",), (), ())
+    assert f"2 accounts named 'prod': {PROD}, {DEV}." in caught.value.message
+    assert [each.account.id for each in choose(file, (DEV,), (), ())] == [DEV]
+
+
 def test_regions_given_take_the_place_of_the_accounts_own(tmp_path: Path) -> None:
     file = read_accounts(written(tmp_path, "a.yml", ACCOUNTS))
     assert {each.account.regions for each in choose(file, (), (), ("eu-north-1",))} == {("eu-north-1",)}
@@ -142,6 +156,30 @@ def test_regions_given_take_the_place_of_the_accounts_own(tmp_path: Path) -> Non
 def test_a_region_that_is_none_is_refused(region: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no region"):
         choose(read_accounts(written(tmp_path, "a.yml", ACCOUNTS)), (), (), (region,))
+
+
+@pytest.mark.parametrize(
+    ("region", "near"),
+    [
+        ("us-east1", "us-east-1"),
+        ("us-esat-1", "us-east-1"),
+        ("su-east-1", "us-east-1"),
+        ("us-gvo-west-1", "us-gov-west-1"),
+        ("us-east-1", ""),
+        ("all", ""),
+        ("us-east-9", ""),
+        ("eu-northwest-1", ""),
+        ("us-gov-central-1", ""),
+        ("eusc-de-east-2", ""),
+        ("zz-zzzzzzzzz-1", ""),
+    ],
+)
+def test_a_region_is_misspelt_or_new(region: str, near: str, tmp_path: Path) -> None:
+    said = meant(region, known_regions())
+    assert (said.startswith("Did you mean ") and near in said) if near else said == ""
+    if near:
+        with pytest.raises(UsageError, match="There is no region"):
+            project(tmp_path, regions=(f"us-west-2,{region}",))
 
 
 def test_commas_separate() -> None:
@@ -160,6 +198,12 @@ def test_commas_separate() -> None:
         (f'accounts:\n- {{account_id: "{PROD}", role: [reader]}}', "2:39 schema: item 1 of `role`"),
         (f'accounts:\n- {{account_id: "{PROD}", role: reader, regions: [Ohio]}}', "2:56 schema: item 1 of `regions`"),
         (f'accounts:\n- {{account_id: "{PROD}", role: "arn:aws:iam::{DEV}:role/r"}}', "2:38 role-account: The role"),
+        (
+            f'accounts:\n- {{account_id: "{PROD}", role: reader, regions: [us-east-1, "eu-west-1, us-esat-1"]}}',
+            "2:67 unknown-region: There is no region 'us-esat-1'. Did you mean ",
+        ),
+        (f'accounts:\n- {{account_id: "{PROD}", role: reader, external_id: x}}', "2:59 schema: `external_id` must"),
+        (f'accounts:\n- {{account_id: "{PROD}", role: reader, tags: [prod]}}', "2:53 schema: item 1 of `tags`"),
         ("- just\n- a list", "1:1 schema: the file must be a mapping"),
         ("account: []", "1:1 schema: `account` is not a key"),
     ],
@@ -198,7 +242,7 @@ policies:
     actions: [stop, {type: tag, key: k, value: v}]
   - name: volumes
     resource: aws.ebs
-    metadata: {severity: urgent, title: Volumes}
+    metadata: {title: Volumes}
 """
 
 
@@ -287,6 +331,12 @@ def test_files_without_any_policy_are_refused(tmp_path: Path) -> None:
             "2:67 c7n: Cloud Custodian refuses it: filters/0/days: 'shared' is not",
         ),
         ("{name: p, resource: ec2, actions: [{type: mark-for-op, op: nope}]}", "2:5 c7n: Cloud Custodian refuses it:"),
+        (
+            "{name: p, resource: ec2, metadata: {severity: Hgih}}",
+            "2:51 severity: `Hgih` is no severity. Did you mean high",
+        ),
+        ("{name: p, resource: ec2, metadata: {severity: [high]}}", "2:51 severity: `['high']` is no severity."),
+        ("{name: p, resource: ec2, metadata: {severity: }}", "2:51 severity: `None` is no severity. Known: critical"),
     ],
 )
 def test_mistakes_in_a_policy_file_are_told_at_their_place(lines: str, told: str, tmp_path: Path) -> None:
@@ -331,6 +381,27 @@ def test_only_accounts_that_differ_have_a_variant_and_share_the_rest(tmp_path: P
         assert (usual is own) is same
     assert made.policies(DEV)[1].document["metadata"][CARRIED] == {"vars": {"word": "own"}}
     assert set(made.files()) == {"policies.yaml", f"accounts/{DEV}.yaml", "finops-policy.lock"}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [{"accounts": ("prod",)}, {"tags": ("env:dev",)}, {"regions": ("eu-west-2",)}, {"policies": ("fixed",)}],
+)
+def test_what_is_compiled_does_not_depend_on_what_is_chosen(choice: dict[str, tuple[str, ...]], tmp_path: Path) -> None:
+    assert chosen(tmp_path, VARIED, **choice).compiled.files() == project(tmp_path, VARIED).compiled.files()
+
+
+def test_only_what_is_chosen_is_checked(tmp_path: Path) -> None:
+    worded, accounts = VARIED.replace("{word}", "{own}"), ACCOUNTS.replace("{word: own}", "{own: x}")
+    check_with_c7n(chosen(tmp_path, worded, accounts, accounts=("dev",)))
+    others = chosen(tmp_path, worded, accounts, policies=("fixed", "policies/a*"))
+    check_with_c7n(others, {"fixed", "aged"})
+    with pytest.raises(InvalidFilesError):
+        check_with_c7n(others)
+    for choice in ({}, {"accounts": ("prod",)}, {"policies": ("worded",)}):
+        with pytest.raises(InvalidFilesError) as caught:
+            chosen(tmp_path, worded, accounts, **choice)
+        assert [each.rule for each in caught.value.diagnostics] == ["unknown-variable"]
 
 
 def test_conditions_on_the_account_make_variants(tmp_path: Path) -> None:
