@@ -48,9 +48,20 @@ def test_an_end_while_the_workers_start(
     number: signal.Signals, sandbox_server: Sandbox, place: Path, invoke: Invoke
 ) -> None:
     with running(*RUN, cwd=place, env=sandbox_server.environment()) as command:
-        until("the fork server", lambda: any("forkserver" in each.command for each in command.members()))
+        command.wait_for("Checking 8 targets")
         command.signal(number, group=number is signal.SIGINT)
         leaves_nothing_whole(command, place, invoke)
+
+
+def test_an_end_before_there_is_a_run_leaves_none(sandbox_server: Sandbox, place: Path) -> None:
+    with running(*RUN, cwd=place, env=sandbox_server.environment()) as command:
+        until("the fork server", lambda: any("forkserver" in each.command for each in command.members()))
+        command.signal(signal.SIGINT, group=True)
+        said = command.result()
+        until("the end of its processes", lambda: not command.members(), 20)
+    assert (said.code, said.out) == (130, "")
+    assert said.err.splitlines()[-1] == "Interrupted. Nothing was sealed."
+    assert not list(place.rglob("run.json"))
 
 
 def test_sigterm_in_mid_run_ends_it_as_ctrl_c_does(sandbox_server: Sandbox, place: Path, invoke: Invoke) -> None:
