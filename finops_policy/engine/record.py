@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from finops_policy.failures import Failure
 from finops_policy.model import Coverage, FailureKind, Status, Target
 
 SCOPE = "compiled/targets.json"
+SECONDS = re.compile(r"[0-9]+\.[0-9]{3}")
 _NEW_RUN = "Make a new run."
 
 
@@ -151,19 +153,30 @@ def _target_events(path: Path) -> Iterator[Mapping[str, Any]]:
     """Lines that do not tell what a target took (an older format, or somebody's edit) are passed over: they only cost
     the order of the work, and a cost that is then said to be unknown."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise EvidenceError(f"Cannot read {path}: {error}", hint=_NEW_RUN) from error
     for line in lines:
         try:
             event = json.loads(line)
         except ValueError:
             continue
-        if (
-            isinstance(event, dict)
-            and event.get("event") == "target"
-            and {"seconds", "calls", "metrics"} <= event.keys()
-        ):
+        if _tells(event):
             yield event
+
+
+def _tells(event: Any) -> bool:
+    match event:
+        case {
+            "event": "target",
+            "account_id": str(),
+            "region": str(),
+            "seconds": str(seconds),
+            "calls": dict(calls),
+            "metrics": int(),
+        }:
+            return SECONDS.fullmatch(seconds) is not None and all(type(count) is int for count in calls.values())
+        case _:
+            return False
