@@ -76,17 +76,17 @@ class Bench:
             return work, uncached, cached, sides.ours(fake, work, *options)
 
 
-def _times(what: str, peer: float, ours: float, form: Callable[[float], str], gate: float | None = None) -> Figure:
+def times(what: str, peer: float, ours: float, form: Callable[[float], str], gate: float | None = None) -> Figure:
     ratio = peer / ours if ours else float("inf")
     met = None if gate is None else ratio >= gate
     return Figure(what, form(peer), form(ours), ratio, "" if gate is None else f">= {gate:g}x", met)
 
 
-def _seconds(value: float) -> str:
+def seconds(value: float) -> str:
     return f"{value:.2f} s"
 
 
-def _mib(value: float) -> str:
+def mib(value: float) -> str:
     return f"{value / MIB:,.0f} MiB"
 
 
@@ -94,7 +94,7 @@ def _count(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def _share(what: str, peer: float, ours: float, form: Callable[[float], str], most: float, gate: str) -> Figure:
+def share(what: str, peer: float, ours: float, form: Callable[[float], str], most: float, gate: str) -> Figure:
     """A gate on our share of the peer's figure: at most ``most``."""
     return Figure(what, form(peer), form(ours), peer / ours, gate, ours / peer <= most)
 
@@ -117,19 +117,15 @@ def _too_often(ours: Side) -> list[str]:
     ]
 
 
-def lint_500(_bench: Bench) -> Result:
-    return Result("lint-500", skipped="finops-policy has no linter yet")
-
-
 def run_5k(bench: Bench) -> Result:
     work, uncached, cached, ours = bench.large
     broken = [*_broken(work, uncached, ours, "custodian"), *_broken(work, cached, ours, "custodian (cache)")]
     stock, plain, own = cached.measured, uncached.measured, ours.measured
     figures = (
-        _times("wall, against the default cache", stock.wall, own.wall, _seconds, 6),
-        _times("wall, against no cache", plain.wall, own.wall, _seconds),
-        _times("CPU, against the default cache", stock.cpu, own.cpu, _seconds),
-        _share("peak memory", stock.peak, own.peak, _mib, 1.2, "<= 1.2x the peer's"),
+        times("wall, against the default cache", stock.wall, own.wall, seconds, 6),
+        times("wall, against no cache", plain.wall, own.wall, seconds),
+        times("CPU, against the default cache", stock.cpu, own.cpu, seconds),
+        share("peak memory", stock.peak, own.peak, mib, 1.2, "<= 1.2x the peer's"),
     )
     return Result(
         "run-5k", figures, (*broken, *_too_often(ours)), note=f"{_matched(ours)} equal verdicts of noncompliance"
@@ -149,8 +145,8 @@ def metrics_calls(bench: Bench) -> Result:
         for each in (cached, ours)
     ]
     figures = (
-        _times("CloudWatch calls", peer, own, _count, 400),
-        _times("DescribeInstances and DescribeVolumes calls", sum(listed[0]), sum(listed[1]), _count),
+        times("CloudWatch calls", peer, own, _count, 400),
+        times("DescribeInstances and DescribeVolumes calls", sum(listed[0]), sum(listed[1]), _count),
     )
     broken = () if figures[0].met or bench.quick else (f"{own} CloudWatch calls against {peer}: fewer than 400x fewer",)
     return Result("metrics-calls", figures, broken)
@@ -164,9 +160,9 @@ def org_40(bench: Bench) -> Result:
     theirs, own = peer.measured, ours.measured
     assumed = [sum(each.assumed.values()) / accounts for each in (peer, ours)]
     figures = (
-        _times("wall", theirs.wall, own.wall, _seconds, 8),
-        _times("CPU", theirs.cpu, own.cpu, _seconds, 10),
-        _share("peak memory", theirs.peak, own.peak, _mib, 1 / 3, "<= 1/3 of the peer's"),
+        times("wall", theirs.wall, own.wall, seconds, 8),
+        times("CPU", theirs.cpu, own.cpu, seconds, 10),
+        share("peak memory", theirs.peak, own.peak, mib, 1 / 3, "<= 1/3 of the peer's"),
         Figure("AssumeRole calls per account", f"{assumed[0]:g}", f"{assumed[1]:g}", None, f"<= {MOST_ASSUMED}",
                assumed[1] <= MOST_ASSUMED),
     )  # fmt: skip
@@ -233,13 +229,13 @@ def evaluations_1m(bench: Bench) -> Result:
     if done.code != 0:
         return Result("evaluations-1M", broken=(f"bench.evaluations ended with {done.code}: {done.err[-500:]}",))
     found = json.loads(done.out)
-    seconds = found["seconds"]
-    write = seconds["lines"] + seconds["parquet"]
+    spent = found["seconds"]
+    write = spent["lines"] + spent["parquet"]
     figures = (
-        Figure("query account x policy", "", _seconds(seconds["query"]), None, "<= 0.15 s", seconds["query"] <= 0.15),
-        Figure("write, from objects to Parquet, one process", "", _seconds(write), None, "<= 2 s", write <= 2),
-        Figure("of that, DuckDB's share", "", _seconds(seconds["parquet"])),
-        Figure("Parquet", "", _mib(found["bytes"])),
+        Figure("query account x policy", "", seconds(spent["query"]), None, "<= 0.15 s", spent["query"] <= 0.15),
+        Figure("write, from objects to Parquet, one process", "", seconds(write), None, "<= 2 s", write <= 2),
+        Figure("of that, DuckDB's share", "", seconds(spent["parquet"])),
+        Figure("Parquet", "", mib(found["bytes"])),
     )
     return Result("evaluations-1M", figures, note=f"{found['rows']:,} evaluations in {found['parts']} parts")
 
@@ -264,14 +260,13 @@ def report_100k(bench: Bench) -> Result:
     if done.code != 0:
         broken.append(f"report ended with {done.code}: {done.err[-500:]}")
     figures = (
-        Figure("HTML, wall", "", _seconds(done.wall), None, "<= 3 s", done.wall <= 3),
-        Figure("HTML, peak memory", "", _mib(done.peak), None, "<= 150 MiB", done.peak <= 150 * MIB),
+        Figure("HTML, wall", "", seconds(done.wall), None, "<= 3 s", done.wall <= 3),
+        Figure("HTML, peak memory", "", mib(done.peak), None, "<= 150 MiB", done.peak <= 150 * MIB),
     )
     return Result("report-100k", figures, tuple(broken), note=f"{rows:,} findings")
 
 
 CASES: dict[str, Callable[[Bench], Result]] = {
-    "lint-500": lint_500,
     "run-5k": run_5k,
     "metrics-calls": metrics_calls,
     "org-40": org_40,

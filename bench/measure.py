@@ -27,12 +27,16 @@ During = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Measured:
-    """One command's end and its cost; ``peak`` in bytes, times in seconds."""
+    """One command's end and its cost; ``peak`` in bytes, times in seconds.
+
+    ``largest`` is the peak resident set of the command's own process, in bytes: nothing of it goes unseen.
+    """
 
     code: int
     wall: float
     cpu: float
     peak: int
+    largest: int
     out: str
     err: str
 
@@ -50,13 +54,14 @@ def measure(command: Sequence[str], env: Mapping[str, str], cwd: Path, during: D
         wall = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         cpu = usage.ru_utime + usage.ru_stime
+        largest = usage.ru_maxrss * 1024
         with suppress(ChildProcessError):  # nobody of the group is left
             while True:
                 _, _, usage = os.wait4(-process.pid, 0)
                 cpu += usage.ru_utime + usage.ru_stime
         sampler.stop()
         texts = [_whole(file) for file in (out, err)]
-    return Measured(process.returncode, wall, cpu, sampler.peak, *texts)
+    return Measured(process.returncode, wall, cpu, sampler.peak, largest, *texts)
 
 
 def members(group: int) -> dict[int, int]:

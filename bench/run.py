@@ -14,10 +14,12 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.cases import CASES, Bench, Figure, Result
+from bench import cases, lint
+from bench.cases import Bench, Figure, Result
 from bench.fake_aws import ROOT
 from bench.sides import PEERS
 
+CASES = {**lint.CASES, **cases.CASES}
 PAGE = ROOT / "docs" / "performance.md"
 _COLUMNS = ("case", "what", "peer", "ours", "ratio", "gate", "met")
 
@@ -136,7 +138,9 @@ the peer's figure is ours.
 
 | case | what runs |
 |---|---|
-| lint-500 | 500 policies in one file, against `custodian validate` |
+| lint-500 | 500 policies of Cloud Custodian's documentation in one file, against `custodian validate` |
+| lint-one | one policy, medians of nine runs in turns |
+| lint-567-real | every policy of Cloud Custodian's documentation that it accepts, one a file |
 | run-5k | the 20 policies of `bench/policies` on 5,000 instances and 5,000 volumes, against `custodian run` |
 | metrics-calls | the calls of the same run |
 | org-40 | the same on 10 accounts x 4 regions of 25 instances and volumes, against `c7n-org run` |
@@ -145,7 +149,8 @@ the peer's figure is ours.
 | report-100k | the HTML report of a run with 100,000 findings |
 
 Wall time runs from the start of the command to its end; CPU is that of every process it started; memory is the peak of
-the sum of proportional set sizes over the process group, sampled every 0.2 s. The fake AWS answers without latency and
+the sum of proportional set sizes over the process group, sampled every 0.2 s; of the lint cases, which are one process
+each, the largest resident set. The fake AWS answers without latency and
 shares the machine with both sides. A gate that was missed is recorded, not hidden; other work on the machine moves both
 sides of a ratio, but not evenly.
 

@@ -69,10 +69,15 @@ def policies() -> list[dict[str, object]]:
 
 def environment(fake: Fake, home: Path) -> dict[str, str]:
     """The caller's environment without anything that leads to AWS, an empty home, and the way to the fake AWS."""
+    return offline_environment(home) | fake.environment()
+
+
+def offline_environment(home: Path) -> dict[str, str]:
+    """The caller's environment without anything that leads to AWS, and an empty home."""
     home.mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_DROPPED)}
     homes = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "XDG_CONFIG_HOME": str(home / ".config")}
-    return kept | homes | fake.environment()
+    return kept | homes
 
 
 @dataclass(frozen=True)

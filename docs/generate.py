@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the code: docs/cli.md, docs/policies/ and docs/iam-policy.json.
+"""Writes the pages that follow from the code: docs/cli.md, docs/lint/README.md, docs/policies/, docs/iam-policy.json.
 
 ``python docs/generate.py`` writes them; with ``--check`` nothing is written, and the exit code is 1 when a page is not
 what would be written. The same checkout gives the same bytes: help is laid out by click itself at a fixed width,
@@ -21,6 +21,7 @@ from finops_policy.catalog import Catalog
 from finops_policy.cli import cli
 from finops_policy.compiler import PLACEHOLDER
 from finops_policy.custodian.library import is_global, load_types
+from finops_policy.lint.rules import RULES
 from finops_policy.model import CompiledPolicy, Framework, Pack, Parameter, Policy, Profile
 from finops_policy.project import load
 
@@ -60,7 +61,11 @@ def pages() -> dict[Path, str]:
         profiles=tuple(catalog.profile(name) for name in catalog.profiles()),
         frameworks=tuple(catalog.framework(name) for name in catalog.frameworks()),
     )
-    found = {DOCS / "cli.md": _cli_page(), DOCS / "policies" / "README.md": _index_page(library)}
+    found = {
+        DOCS / "cli.md": _cli_page(),
+        DOCS / "lint" / "README.md": _rules_page(),
+        DOCS / "policies" / "README.md": _index_page(library),
+    }
     needed: set[str] = set()
     for pack in library.packs.values():
         for policy in pack.policies.values():
@@ -118,6 +123,24 @@ def _help(context: click.Context) -> str:
         click.Group.format_commands(command, context, formatter)
     click.Command.format_epilog(command, context, formatter)
     return formatter.getvalue()
+
+
+# --- rules of the linter ----------------------------------------------------------------------------------------------
+
+
+def _rules_page() -> str:
+    lines = [
+        "# Rules of the linter",
+        "",
+        "Generated from the rules by `docs/generate.py`; do not edit. [Lint](../lint.md) says what levels mean, how to",
+        "change them, and how to keep a rule silent. `finops-policy lint --explain RULE` prints a rule's page.",
+        "",
+        "| Rule | Level | What it finds |",
+        "|---|---|---|",
+    ]
+    rules = sorted(RULES.values(), key=lambda rule: rule.id)
+    lines += [f"| [{each.id}]({each.id}.md) | {each.level} | {_code(each.summary)} |" for each in rules]
+    return "\n".join(lines) + "\n"
 
 
 # --- policies ---------------------------------------------------------------------------------------------------------

@@ -84,12 +84,13 @@ class Catalog:
     """Finds and loads packs, profiles, frameworks, customers, waivers and prices by name.
 
     Every loader raises :class:`UsageError` for a name that does not exist and :class:`InvalidFilesError` for files with
-    problems.
+    problems. ``library`` takes the place of the built-in library.
     """
 
-    def __init__(self, workspace: Path) -> None:
-        builtin = Place(library_root().joinpath("policies"), "policies")
-        examples = Place(library_root().joinpath("customers"), "customers")
+    def __init__(self, workspace: Path, library: Traversable | None = None) -> None:
+        root = library if library is not None else library_root()
+        builtin = Place(root.joinpath("policies"), "policies")
+        examples = Place(root.joinpath("customers"), "customers")
         own = {kind: Place(workspace / kind, kind) for kind in ("packs", "profiles", "frameworks", "customers")}
         self._packs = _Shelf("pack", "/pack.yaml", (own["packs"], builtin.child("packs")))
         self._profiles = _Shelf("profile", ".yaml", (own["profiles"], builtin.child("profiles")))
@@ -115,18 +116,7 @@ class Catalog:
 
     def pack(self, name: str) -> Pack:
         """A pack with all its policies."""
-        folder = self._packs.find(name).child(name)
-        problems: list[Diagnostic] = []
-        head = _load(folder.child("pack.yaml"), "pack", problems, name)
-        documents = []
-        for entry in folder.names():
-            if entry.endswith(".yaml") and entry != "pack.yaml":
-                document = _load(folder.child(entry), "policy", problems, entry.removesuffix(".yaml"))
-                if document is not None:
-                    documents.append(document)
-        if problems or head is None:
-            raise InvalidFilesError(problems)
-        return pack_of(head, documents)
+        return read_pack(self._packs.find(name).child(name), name)
 
     def all_packs(self) -> dict[str, Pack]:
         packs: dict[str, Pack] = {}
@@ -168,6 +158,21 @@ class Catalog:
         """The price book: the workspace's own ``pricebook.yaml``, else the built-in one."""
         own, builtin = self._pricebooks
         return prices_of(_required(own if own.is_file() else builtin, "pricebook"))
+
+
+def read_pack(folder: Place, name: str) -> Pack:
+    """The pack in a folder, which must call itself ``name``; raises :class:`InvalidFilesError` with every problem."""
+    problems: list[Diagnostic] = []
+    head = _load(folder.child("pack.yaml"), "pack", problems, name)
+    documents = []
+    for entry in folder.names():
+        if entry.endswith(".yaml") and entry != "pack.yaml":
+            document = _load(folder.child(entry), "policy", problems, entry.removesuffix(".yaml"))
+            if document is not None:
+                documents.append(document)
+    if problems or head is None:
+        raise InvalidFilesError(problems)
+    return pack_of(head, documents)
 
 
 def _load(place: Place, kind: str, problems: list[Diagnostic], name: str = "") -> Document | None:

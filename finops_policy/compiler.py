@@ -7,7 +7,6 @@ file alone is enough to run from (:func:`load_policies`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from finops_policy.customer import Customer
 from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, did_you_mean
 from finops_policy.model import (
+    PLACEHOLDER,
     CompiledPolicy,
     Diagnostic,
     Framework,
@@ -34,7 +34,6 @@ from finops_policy.model import (
 from finops_policy.validation import check_value
 from finops_policy.writing import dump_yaml
 
-PLACEHOLDER = re.compile(r"\$\{([a-z][a-z0-9_]*)\}")
 LOCK_NAME = "finops-policy.lock"
 HEAD = b"policies:\n"
 DEFAULT = ""
@@ -101,7 +100,7 @@ def compile_set(
     chosen = [packs[choice.name] for choice in profile.packs if choice.name in packs]
     problems += _name_clashes(chosen)
     for pack in chosen:
-        problems += _parameter_problems(pack)
+        problems += parameter_problems(pack)
     if problems:
         raise InvalidFilesError(list(dict.fromkeys(problems)))
 
@@ -245,7 +244,8 @@ def _name_clashes(packs: Iterable[Pack]) -> Iterator[Diagnostic]:
             first.setdefault(policy.name, policy)
 
 
-def _parameter_problems(pack: Pack) -> Iterator[Diagnostic]:
+def parameter_problems(pack: Pack) -> Iterator[Diagnostic]:
+    """What is wrong with a pack's parameters, and with the places that they are used in."""
     used: set[str] = set()
     for policy in pack.policies.values():
         for section, filters in (("scope", policy.scope), ("violation", policy.violation)):

@@ -6,7 +6,6 @@ knows the exit code of the command that met it. Anything else that escapes is a 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -70,6 +69,8 @@ class SandboxError(FinopsPolicyError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence naming the nearest known words, or all of them when few; empty when nothing is known."""
+    import difflib  # for those who make no mistakes
+
     names = sorted(set(known))
     near = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
     if near:

@@ -7,6 +7,7 @@ are aware UTC datetimes, identities are ARNs. Skipped, failed and unknown are va
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,6 +16,8 @@ from typing import Any, TypeAlias
 from finops_policy.money import Money
 
 API_VERSION = "finops-policy/v1"
+PLACEHOLDER = re.compile(r"\$\{([a-z][a-z0-9_]*)\}")
+"""A parameter in a policy of a pack; it stands for a whole scalar."""
 
 Scalar: TypeAlias = str | int | float | bool
 ParameterValue: TypeAlias = Scalar | tuple[Scalar, ...]
@@ -107,14 +110,26 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Fix:
+    """What a safe correction writes: at the diagnostic's mark the file's text ``old`` becomes ``new``."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """A problem in a file people write: where, what, how to mend it. ``related`` names the other place of a clash."""
+    """A problem in a file people write: where, what, how to mend it. ``related`` names the other place of a clash.
+
+    ``fix`` is only there where nothing but the writing changes, never what the file means to do.
+    """
 
     rule: str
     message: str
     mark: Mark
     hint: str = ""
     related: tuple[Mark, ...] = ()
+    fix: Fix | None = None
 
     def __str__(self) -> str:
         also = "".join(f" (see {mark})" for mark in self.related)

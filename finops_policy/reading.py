@@ -71,13 +71,13 @@ def pack_of(head: Document, documents: list[Document]) -> Pack:
         title=data["title"],
         owner=data["owner"],
         parameters=parameters,
-        policies={document.data["name"]: _policy(document) for document in documents},
+        policies={document.data["name"]: policy_of(document) for document in documents},
         digest=digest([data, *(document.data for document in documents)]),
         mark=head.mark(),
     )
 
 
-def _policy(document: Document) -> Policy:
+def policy_of(document: Document) -> Policy:
     data = document.data
     return Policy(
         name=data["name"],

@@ -17,9 +17,8 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import yaml
 from yaml import CSafeLoader
@@ -27,6 +26,10 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from finops_policy.errors import InvalidFilesError
 from finops_policy.model import Diagnostic, Mark
+from finops_policy.yaml_words import mark_of, syntax_problem
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 Steps: TypeAlias = tuple[str | int, ...]
 """The way to a value: mapping keys and list indexes from the root, which is ``()``."""
@@ -35,13 +38,16 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 100
 MAX_NODES: Final = 100_000
 MAX_CHARACTERS: Final = 4 * MAX_BYTES
+ODD: Final = frozenset({"control-character", "duplicate-key", "non-string-key", "not-a-number", "yaml-tag"})
+"""Rules whose problems leave the rest of a file readable."""
 MAX_NUMBER: Final = 100
 """Longest number as written. Python refuses to print integers over 4300 digits; no setting comes near either."""
 
 _TAG: Final = "tag:yaml.org,2002:"
 _MERGE: Final = _TAG + "merge"
+_TIMESTAMP: Final = _TAG + "timestamp"
 _BREAK = re.compile(r"\r\n|\r|\n")
-_UNSAFE = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_UNSAFE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 """What YAML forbids, and what it skips or takes for a line break unseen (U+FEFF, U+0085, U+2028, U+2029)."""
 
 _FOREIGN_BOMS: Final = {
@@ -50,58 +56,6 @@ _FOREIGN_BOMS: Final = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-_TAB_HINT: Final = "Indent with spaces; most editors can convert tabs to spaces on saving."
-_INDENT_HINT: Final = "Check the indentation and the quotes of this line and the one above."
-
-_FLOW_HINT: Final = "Add it; put text that holds `{`, `}`, `[`, `]` or `,`, such as `${name}`, in quotes."
-_UNCLOSED: Final = ("the quote opened here is never closed", "Close the quote.")
-
-# libyaml's problem -> what it means, how to mend it.
-_SYNTAX: Final = {
-    "mapping values are not allowed in this context": (
-        "a `:` stands where no key can be",
-        "Put text that holds `: ` in quotes, and check the indentation of this line and the one above.",
-    ),
-    "did not find expected key": ("a key is expected here", _INDENT_HINT),
-    "could not find expected ':'": ("this line is neither `key: value` nor part of the value above", _INDENT_HINT),
-    "did not find expected '-' indicator": ("another `- item` is expected here", _INDENT_HINT),
-    "did not find expected ',' or ']'": ("a list in `[...]` lacks a `,` or its `]`", _FLOW_HINT),
-    "did not find expected ',' or '}'": ("a mapping in `{...}` lacks a `,` or its `}`", _FLOW_HINT),
-    "did not find expected node content": (
-        "a value is expected here",
-        "Put text that begins with `]` or `}` in quotes.",
-    ),
-    "block sequence entries are not allowed in this context": (
-        "a `- item` cannot stand here",
-        "Put each `- item` on a line of its own under the key, or the text in quotes.",
-    ),
-    "found unexpected end of stream": _UNCLOSED,
-    "found unexpected document indicator": _UNCLOSED,
-    "found unknown escape character": (
-        "unknown escape after `\\` in double quotes",
-        "Use single quotes, or write `\\\\` for a backslash.",
-    ),
-    "found invalid Unicode character escape code": (
-        "the escape stands for no character",
-        "Use single quotes for text.",
-    ),
-    "did not find expected alphabetic or numeric character": (
-        "a name is expected after `*` or `&`",
-        "Put text that begins with `*` or `&` in quotes.",
-    ),
-    "found character that cannot start any token": ("text cannot begin with this character", "Put the text in quotes."),
-    "found incompatible YAML document": ("this version of YAML is not known", "Remove the %YAML line."),
-    "did not find expected <document start>": ("something follows the end of the document", _INDENT_HINT),
-    "but found another document": ("a second document begins here", "Keep one document per file: move this one."),
-    "found undefined alias": ("the alias names no anchor above it", "Put text that begins with `*` in quotes."),
-    "found undefined tag handle": ("the tag is not known", "Put text that begins with `!` in quotes."),
-}
-_SYNTAX_RULES: Final = {
-    "but found another document": "several-documents",
-    "found undefined alias": "yaml-alias",
-    "found undefined tag handle": "yaml-tag",
-}
-_AT_CONTEXT = ("could not find expected ':'", "found unexpected end of stream", "found unexpected document indicator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +63,15 @@ class Document:
     """A file's data and where each part of it stands. ``data`` is made of dict, list, str, int, float, bool and None.
 
     What an alias or a merge key brings in is a copy of its own, marked where it was written: that is where to mend it.
+    ``timestamps`` lead to the texts that YAML takes for dates. ``problems`` are those of a file read all the same.
     """
 
     path: str
     data: Any
     marks: Mapping[Steps, Mark] = field(repr=False)
     key_marks: Mapping[Steps, Mark] = field(repr=False)
+    timestamps: tuple[Steps, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
 
     def mark(self, *steps: str | int) -> Mark:
         """Where the value stands, or the nearest thing around it that exists."""
@@ -135,38 +92,50 @@ def shown(text: str, limit: int = 60) -> str:
 
 def read(source: Traversable | Path, path: str) -> Document:
     """Parse a file; ``path`` is its name in marks. Raises InvalidFilesError; never reads more than the limit."""
+    return parse(read_bytes(source, path), path)
+
+
+def read_bytes(source: Traversable | Path, path: str) -> bytes:
+    """A file's bytes, of one that is too large a byte more than the limit. Raises InvalidFilesError."""
     try:
         if source.is_dir():
             _refuse("file-unreadable", "this is a folder, not a file", Mark(path))
         if not source.is_file():  # opening a pipe or a device could wait for ever
             _refuse("file-unreadable", "no regular file is there", Mark(path), "Check the path and permissions.")
         with source.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
+            return stream.read(MAX_BYTES + 1)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         _refuse("file-unreadable", f"the file cannot be read: {reason}", Mark(path), "Check the path and permissions.")
-    return parse(raw, path)
 
 
-def parse(raw: bytes, path: str) -> Document:
-    """Parse the bytes of a file; ``path`` is its name in marks. Raises InvalidFilesError with all problems found."""
-    text = _decode(raw, path)
+def parse(raw: bytes, path: str, *, lenient: bool = False) -> Document:
+    """Parse the bytes of a file; ``path`` is its name in marks. Raises InvalidFilesError with all problems found.
+
+    With ``lenient`` a file whose values are odd (:data:`ODD`), or has keys twice, is read as far as it can be.
+    """
+    text, problems = _decode(raw, path)
+    if problems and not lenient:
+        raise InvalidFilesError(problems)
     if tag := re.search(r"^%TAG\b", text, re.MULTILINE):  # libyaml needs quadratic time for many
         _refuse("yaml-tag", "%TAG lines are not supported", _place(text, tag.start(), path), "Remove the line.")
     loader = _Loader(text, path)
     try:
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        raise InvalidFilesError([_syntax(error, text, path)]) from error
+        raise InvalidFilesError([syntax_problem(error, text, path)]) from error
+    except yaml.reader.ReaderError as error:  # one of the characters that are told already
+        raise InvalidFilesError(problems) from error
     finally:
         loader.dispose()
     builder = _Builder(path, loader)
     data = builder.build(root, ()) if root else None
-    if data is None and not builder.problems:
+    problems = sorted([*problems, *builder.problems], key=lambda problem: problem.mark)
+    if data is None and not problems:
         _refuse("empty-file", "the file holds nothing but comments", Mark(path), "Write it, or remove the file.")
-    if builder.problems:
-        raise InvalidFilesError(sorted(builder.problems, key=lambda problem: problem.mark))
-    return Document(path, data, builder.marks, builder.key_marks)
+    if problems and not (lenient and all(problem.rule in ODD for problem in problems)):
+        raise InvalidFilesError(problems)
+    return Document(path, data, builder.marks, builder.key_marks, tuple(builder.timestamps), tuple(problems))
 
 
 def _refuse(rule: str, message: str, mark: Mark, hint: str = "", related: tuple[Mark, ...] = ()) -> NoReturn:
@@ -178,7 +147,7 @@ def _place(text: str, index: int, path: str) -> Mark:
     return Mark(path, len(lines), len(lines[-1]) + 1)
 
 
-def _decode(raw: bytes, path: str) -> str:
+def _decode(raw: bytes, path: str) -> tuple[str, list[Diagnostic]]:
     if len(raw) > MAX_BYTES:
         _refuse("file-too-large", "the file is larger than 1 MiB", Mark(path), "Split it into several files.")
     for bom, encoding in _FOREIGN_BOMS.items():
@@ -191,34 +160,17 @@ def _decode(raw: bytes, path: str) -> str:
         before = raw[: error.start].decode()
         message = f"the byte 0x{raw[error.start]:02X} is not UTF-8"
         _refuse("encoding", message, _place(before, len(before), path), "Save the file as UTF-8.")
+    problems = []
     if unsafe := _UNSAFE.search(text):
         hint = "Remove it; if the editor shows text here, save the file as UTF-8."
-        _refuse("control-character", _name(unsafe.group()), _place(text, unsafe.start(), path), hint)
-    return text
+        mark = _place(text, unsafe.start(), path)
+        problems.append(Diagnostic("control-character", _name(unsafe.group()), mark, hint))
+    return text, problems
 
 
 def _name(character: str) -> str:
     code, name = ord(character), unicodedata.name(character, "NUL" if character == "\0" else "control character")
     return f"the invisible character U+{code:04X} ({name}) is not allowed"
-
-
-def _mark(mark: yaml.Mark, path: str) -> Mark:
-    return Mark(path, mark.line + 1, mark.column + 1)
-
-
-def _syntax(error: yaml.MarkedYAMLError, text: str, path: str) -> Diagnostic:
-    """libyaml's error in plain words, at the place to mend: where a quote was opened, not where the file ends."""
-    problem, context = error.problem or "", error.context or ""
-    place = error.context_mark if problem in _AT_CONTEXT else error.problem_mark
-    mark = _mark(place, path) if place else Mark(path)
-    opening = (_mark(error.context_mark, path),) if error.context_mark else ()
-    if "tab character" in problem or (problem.endswith("start any token") and place and text[place.index] == "\t"):
-        return Diagnostic("tab-indent", "a tab stands where YAML wants spaces", mark, _TAB_HINT)
-    if context.startswith("found duplicate anchor"):
-        return Diagnostic("yaml-alias", "the anchor is used twice", mark, "Give each anchor its own name.", opening)
-    message, hint = _SYNTAX.get(problem, (f"this is not YAML: {problem}", _INDENT_HINT))
-    rule = _SYNTAX_RULES.get(problem, "yaml-syntax")
-    return Diagnostic(rule, message, mark, hint, opening if "flow" in context else ())
 
 
 def _too_deep(mark: Mark) -> NoReturn:
@@ -240,9 +192,9 @@ class _Loader(CSafeLoader):
         self.level += 1
         self.count += 1
         if current_node is not None and self.level > MAX_DEPTH + 1:
-            _too_deep(_mark(current_node.start_mark, self.path))
+            _too_deep(mark_of(current_node.start_mark, self.path))
         if current_node is not None and self.count > MAX_NODES:
-            _too_many(_mark(current_node.start_mark, self.path))
+            _too_many(mark_of(current_node.start_mark, self.path))
 
     def ascend_resolver(self) -> None:
         self.level -= 1
@@ -256,9 +208,10 @@ class _Builder:
         self.marks: dict[Steps, Mark] = {}
         self.key_marks: dict[Steps, Mark] = {}
         self.problems: dict[Diagnostic, None] = {}  # a set that keeps order: an aliased mistake is reported once
+        self.timestamps: list[Steps] = []
         self._scalars = {
             _TAG + "str": lambda node: node.value,
-            _TAG + "timestamp": lambda node: node.value,
+            _TIMESTAMP: lambda node: node.value,
             _TAG + "null": lambda node: None,
             _TAG + "bool": loader.construct_yaml_bool,
             _TAG + "int": loader.construct_yaml_int,
@@ -270,9 +223,11 @@ class _Builder:
 
     def build(self, node: Node, steps: Steps) -> Any:
         """The node's data; recursion ends at MAX_DEPTH."""
-        mark = self.marks[steps] = _mark(node.start_mark, self.path)
+        mark = self.marks[steps] = mark_of(node.start_mark, self.path)
         self._spend(1, 0, mark)
         if isinstance(node, ScalarNode):
+            if node.tag == _TIMESTAMP:
+                self.timestamps.append(steps)
             return self._scalar(node, mark)
         if len(steps) >= MAX_DEPTH:
             _too_deep(mark)
@@ -284,7 +239,7 @@ class _Builder:
         if pairs is not None:
             data = {}
             for key, (key_node, value) in pairs.items():
-                self.key_marks[*steps, key] = _mark(key_node.start_mark, self.path)
+                self.key_marks[*steps, key] = mark_of(key_node.start_mark, self.path)
                 self._spend(0, len(key), mark)
                 data[key] = self.build(value, (*steps, key))
         else:
@@ -294,7 +249,7 @@ class _Builder:
 
     def _enter(self, node: Node) -> None:
         if id(node) in self._open:
-            mark = _mark(node.start_mark, self.path)
+            mark = mark_of(node.start_mark, self.path)
             _refuse("yaml-alias", "the anchor here holds an alias of itself", mark, "Remove the alias.")
         self._open.add(id(node))
 
@@ -309,12 +264,12 @@ class _Builder:
     def _merge(self, node: MappingNode, depth: int) -> dict[str, tuple[Node, Node]]:
         """As PyYAML does: merged keys come first, the mapping's own win. Recurses over merges of merges."""
         if depth > MAX_DEPTH:
-            _too_deep(_mark(node.start_mark, self.path))
+            _too_deep(mark_of(node.start_mark, self.path))
         own: dict[str, tuple[Node, Node]] = {}
         merged: dict[str, tuple[Node, Node]] = {}
         merge_node: Node | None = None
         for key_node, value in node.value:
-            mark = _mark(key_node.start_mark, self.path)
+            mark = mark_of(key_node.start_mark, self.path)
             if key_node.tag == _MERGE:
                 if merge_node is not None:
                     hint = "Merge several mappings with `<<: [*one, *two]`."
@@ -339,7 +294,7 @@ class _Builder:
         mappings = [node for node in nodes if isinstance(node, MappingNode)]
         if len(mappings) < len(nodes):
             hint = "Write `<<: *anchor` or `<<: [*one, *two]`, or put `<<` in quotes."
-            self._problem("merge-key", "`<<` merges mappings only", _mark(value.start_mark, self.path), hint)
+            self._problem("merge-key", "`<<` merges mappings only", mark_of(value.start_mark, self.path), hint)
         return mappings
 
     def _key(self, node: Node, mark: Mark) -> str | None:
@@ -354,6 +309,7 @@ class _Builder:
             kind = node.tag.removeprefix(_TAG)
             message = f"the key {shown(node.value)} is read as {kind}, not as text" if node.value else "a key is empty"
             self._problem("non-string-key", message, mark, "Put the key in quotes.")
+            return str(node.value)
         return None
 
     def _scalar(self, node: ScalarNode, mark: Mark) -> Any:
@@ -387,7 +343,7 @@ class _Builder:
         self._problem("yaml-tag", f"the tag {tag} is not allowed here", mark, hint)
 
     def _problem(self, rule: str, message: str, mark: Mark, hint: str, other: Node | None = None) -> None:
-        related = (_mark(other.start_mark, self.path),) if other is not None else ()
+        related = (mark_of(other.start_mark, self.path),) if other is not None else ()
         self.problems[Diagnostic(rule, message, mark, hint, related)] = None
 
     def _spend(self, nodes: int, characters: int, mark: Mark) -> None:

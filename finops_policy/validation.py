@@ -15,7 +15,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from jsonschema.validators import Draft202012Validator
 
 RULE: Final = "schema"
+QUOTE: Final = "Put it in quotes."
+UNQUOTE: Final = "Remove the quotes."
+"""How hints begin where only the writing is wrong."""
 
 _TYPES: Final = {
     "string": "text",
@@ -40,6 +43,7 @@ _TYPES: Final = {
     "object": "a mapping",
     "null": "empty",
 }
+_MOST_NAMED: Final = 12
 _DOLLAR = re.compile(r"(\\.|\[(?:\\.|[^\]\\])*\])|\$", re.DOTALL)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ATOM: Final = r"[^\s@\"(),.:;<>\[\\\]]+"
@@ -62,7 +66,7 @@ def validate(document: Document, kind: str) -> list[Diagnostic]:
     found = []
     for told in _tell(_validator_of(kind).iter_errors(document.data), f"a {expected['title'].lower()} file"):
         mark = document.key_mark(*told.steps) if told.of_key else document.mark(*told.steps)
-        found.append(Diagnostic(RULE, f"{_subject(told.steps)} {told.what}", mark, told.hint))
+        found.append(Diagnostic(RULE, told.sentence(), mark, told.hint))
     return sorted(found, key=lambda diagnostic: diagnostic.mark)
 
 
@@ -76,6 +80,14 @@ def check_value(schema: Mapping[str, Any], value: object) -> str:
     for told in _tell(_validator(schema).iter_errors(plain), "the value"):
         return f"is wrong: {_subject(told.steps, 'the list')} {told.what}" if told.steps else told.what
     return ""
+
+
+def mistakes(schema: Mapping[str, Any], value: object, root: str) -> Iterator[Mistake]:
+    """What a schema of draft 7, such as Cloud Custodian's, has against a value; ``root`` is what the whole is called.
+
+    Patterns and formats are taken as jsonschema takes them, like Cloud Custodian does.
+    """
+    return _tell(_draft7()(schema).iter_errors(value), root)
 
 
 def _stranger(document: Document, expected: Mapping[str, Any]) -> Diagnostic | None:
@@ -101,16 +113,23 @@ def _stranger(document: Document, expected: Mapping[str, Any]) -> Diagnostic | N
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """One mistake: ``what`` follows the subject that ``steps`` name; the mistake is in the key when ``of_key``."""
+class Mistake:
+    """One mistake: ``what`` follows the subject that ``steps`` name; the mistake is in the key when ``of_key``.
+
+    ``error`` is jsonschema's.
+    """
 
     steps: Steps
     what: str
     hint: str
+    error: ValidationError = field(repr=False)
     of_key: bool = False
 
+    def sentence(self, root: str = "the file") -> str:
+        return f"{_subject(self.steps, root)} {self.what}"
 
-def _tell(errors: Iterable[ValidationError], root: str) -> Iterator[_Told]:
+
+def _tell(errors: Iterable[ValidationError], root: str) -> Iterator[Mistake]:
     """Each error in words, an ``anyOf`` reduced to the branch that was meant; ``root`` is what the whole is called."""
     for error in errors:
         steps = tuple(error.absolute_path)
@@ -119,29 +138,40 @@ def _tell(errors: Iterable[ValidationError], root: str) -> Iterator[_Told]:
             yield from _tell(meant, root)
         elif keyword == "propertyNames":
             for told in _tell(error.context or (), root):
-                yield _Told(
-                    steps, f"cannot be a key here: it {told.what.partition(': got')[0]}", told.hint, of_key=True
-                )
+                what = f"cannot be a key here: it {told.what.partition(': got')[0]}"
+                yield Mistake(steps, what, told.hint, error, of_key=True)
         elif keyword == "additionalProperties":
             hint = did_you_mean(str(error.instance), _schema_of(error).get("properties", {}))
-            yield _Told(steps, f"is not a key of {_subject(steps[:-1], root)}", hint, of_key=True)
+            yield Mistake(steps, f"is not a key of {_subject(steps[:-1], root)}", hint, error, of_key=True)
         elif keyword == "required":
             where = f" in {_subject(steps[:-1])}" if steps[:-1] else ""
             meaning = _schema_of(error).get("properties", {}).get(error.instance, {}).get("description", "")
-            yield _Told(steps, f"is missing{where}", f"Add it. {meaning}".rstrip())
+            yield Mistake(steps, f"is missing{where}", f"Add it. {meaning}".rstrip(), error)
         else:
-            yield _Told(steps, *_WORDS.get(keyword, _other)(error))
+            yield Mistake(steps, *_WORDS.get(keyword, _other)(error), error)
 
 
 def _meant(error: ValidationError) -> list[ValidationError]:
-    """The errors of the branch whose type fits the value; none when no type fits."""
+    """The errors of the branch whose type fits the value; none when no type fits. Of several that fit, the first one
+    that is for such words, and for a mapping of this ``type`` and so many keys."""
     branches: dict[str | int, list[ValidationError]] = {}
     for inner in error.context or ():
         branches.setdefault(inner.relative_schema_path[0], []).append(inner)
-    for inners in branches.values():
-        if not any(inner.validator == "type" and not inner.relative_path for inner in inners):
-            return inners
-    return []
+    fitting = [
+        inners
+        for inners in branches.values()
+        if not any(inner.validator == "type" and not inner.relative_path for inner in inners)
+    ]
+    return min(fitting, key=_otherwise, default=[])
+
+
+def _otherwise(branch: Iterable[ValidationError]) -> bool:
+    """Whether a branch is for other words, or for another kind of mapping."""
+    return any(
+        (inner.validator in ("enum", "const", "maxProperties", "minProperties") and not inner.relative_path)
+        or (inner.validator in ("enum", "const") and list(inner.relative_path) == ["type"])
+        for inner in branch
+    )
 
 
 def _subject(steps: Steps, root: str = "the file") -> str:
@@ -188,6 +218,8 @@ def _type(error: ValidationError) -> tuple[str, str]:
     names = [_TYPES[name] for name in dict.fromkeys(types) if not (name == "integer" and "number" in types)]
     wanted = " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
     hint = f"{_type_hint(types, error.instance)} {_description(error)}".strip()
+    if not wanted:
+        return f"has none of the forms that it may have here: got {_got(error.instance)}", hint
     return f"must be {wanted}: got {_got(error.instance)}", hint
 
 
@@ -196,11 +228,11 @@ def _type_hint(types: Sequence[str], value: object) -> str:
     if value is None:
         return "Write a value after the colon, or remove the key."
     if "string" in types and "object" not in types and isinstance(value, bool | int | float):
-        return "Put it in quotes."
+        return QUOTE
     if {"integer", "number"} & set(types) and isinstance(value, str) and value.strip("+-").isdecimal():
-        return "Remove the quotes."
+        return UNQUOTE
     if "boolean" in types and isinstance(value, str) and value.lower() in ("true", "false"):
-        return "Remove the quotes."
+        return UNQUOTE
     if "array" in types and not isinstance(value, dict | list):
         return "Write a list: `[one, two]`, or `- one` on a line of its own."
     return ""
@@ -209,7 +241,11 @@ def _type_hint(types: Sequence[str], value: object) -> str:
 def _enum(error: ValidationError) -> tuple[str, str]:
     allowed = [value if isinstance(value, str) else json.dumps(value) for value in _rule(error)]
     near = did_you_mean(error.instance, allowed) if isinstance(error.instance, str) else ""
-    what = f"must be one of {', '.join(allowed)}: got {_got(error.instance)}"
+    if len(allowed) > _MOST_NAMED:
+        what = f"is none of the {len(allowed)} values allowed: got {_got(error.instance)}"
+        return what, near if near.startswith("Did you mean") else f"Allowed: {', '.join(allowed)}."
+    one_of = "one of " if len(allowed) > 1 else ""
+    what = f"must be {one_of}{', '.join(allowed)}: got {_got(error.instance)}"
     return what, near if near.startswith("Did you mean") else _description(error)
 
 
@@ -284,18 +320,30 @@ def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
 def _validator_class() -> type[Draft202012Validator]:
     from jsonschema import validators
 
-    own = {
-        "required": _each_missing,
-        "additionalProperties": _each_additional,
-        "propertyNames": _each_name,
-        "uniqueItems": _each_repeated,
-        "pattern": _match,
-        "format": _check_format,
-    }
+    own = {**_told_apart(), "pattern": _match, "format": _check_format}
     extended: type[Draft202012Validator] = validators.extend(  # type: ignore[no-untyped-call]
         validators.Draft202012Validator, own
     )
     return extended
+
+
+@cache
+def _draft7() -> type[Draft202012Validator]:
+    from jsonschema import validators
+
+    extended: type[Draft202012Validator] = validators.extend(  # type: ignore[no-untyped-call]
+        validators.Draft7Validator, _told_apart()
+    )
+    return extended
+
+
+def _told_apart() -> dict[str, Any]:
+    return {
+        "required": _each_missing,
+        "additionalProperties": _each_additional,
+        "propertyNames": _each_name,
+        "uniqueItems": _each_repeated,
+    }
 
 
 def _mistake(**facts: Any) -> ValidationError:
@@ -314,6 +362,8 @@ def _each_additional(
 ) -> Iterator[ValidationError]:
     if isinstance(instance, dict):
         for key in instance.keys() - schema.get("properties", {}).keys():
+            if any(re.search(pattern, key) for pattern in schema.get("patternProperties", ())):
+                continue
             if allowed is False:
                 yield _mistake(path=(key,), instance=key)
             else:

@@ -11,9 +11,9 @@ import copy
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from finops_policy.custodian.faults import Fault, Steps
 from finops_policy.custodian.library import load_types, manager_class, schema_errors
 from finops_policy.errors import did_you_mean
 
@@ -25,18 +25,6 @@ HINT = "Check it against `custodian schema`."
 _NAME = re.compile(r"\{([A-Za-z_]\w*)\}")
 _REFUSALS = (ValueError, TypeError, KeyError, AttributeError, AssertionError)
 """What c7n raises, beside its own error, on values that it did not expect."""
-
-Steps = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with a policy, and the way to it from the policy's root."""
-
-    steps: Steps
-    rule: str
-    sentence: str
-    hint: str
 
 
 def load(document: Mapping[str, Any], config: Any, session_factory: Any) -> Any:
@@ -106,18 +94,19 @@ def _faults(document: Mapping[str, Any]) -> list[Fault]:
         found = list(_undefined(document, policy))
         expanded = json.loads(json.dumps(policy.data, default=str))
         places = {each.steps for each in found}
-        found += [each for each in _schema_faults(expanded) if each.steps not in places]
+        found += [each for each in schema_faults(expanded) if each.steps not in places]
         if not found:
             policy.validate()
     except PermissionError:
         return []  # validated when it runs, where there is a session
     except (PolicyValidationError, *_REFUSALS) as error:
         sentence = " ".join(str(error).split())[:300]
-        return _strangers(document) or _schema_faults(document) or [Fault((), "c7n", sentence, HINT)]
+        return _strangers(document) or schema_faults(document) or [Fault((), "c7n", sentence, HINT)]
     return found
 
 
-def _schema_faults(document: Mapping[str, Any]) -> list[Fault]:
+def schema_faults(document: Mapping[str, Any]) -> list[Fault]:
+    """What c7n's schema has against a policy, whatever its values are made of."""
     return [_of_schema(document["resource"], error) for error in schema_errors(document)]
 
 

@@ -14,7 +14,7 @@ from bench.sides import Matches, Side, Work, differences
 
 BURN = "import time\nwhile time.process_time() < 0.4: pass\n"
 MIB = 2**20
-ENDED = Measured(0, 1.0, 1.0, MIB, "", "")
+ENDED = Measured(0, 1.0, 1.0, MIB, MIB, "", "")
 WORK = Work(Path(), Path(), Path(), ("1",), ("r",), ("p", "q"))
 
 

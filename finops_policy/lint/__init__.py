@@ -1,0 +1,1 @@
+"""The linter: every mistake in the files people write, at its place."""

@@ -1,0 +1,138 @@
+"""Comments that keep a rule silent: ``# finops-policy: ignore[rule] reason``.
+
+Behind text a comment is for its own line and what is indented below it; on a line of its own it is for the next line
+that is no comment, and what is indented below that: above ``- name: ...`` it covers the whole policy. A list may stand
+below its key without indentation. Several rules are separated by commas. Without a reason a comment does nothing, and
+is told.
+
+Only what YAML takes for a comment counts, not text that looks like one; JSON has no comments. Nothing keeps silent what
+is wrong with such comments, nor that a file cannot be read: nothing in it is checked then.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import yaml
+
+from finops_policy.errors import did_you_mean
+from finops_policy.lint.subject import Source
+from finops_policy.model import Diagnostic, Fix, Mark
+
+_COMMENT: Final = re.compile(r"(?:^|\s)(#\s*finops-policy:\s*ignore\b(?:\s*\[([^\]]*)\])?(.*))$")
+NO_REASON, UNUSED, UNKNOWN = "suppression-reason", "suppression-unused", "suppression-unknown-rule"
+_ABOUT: Final = frozenset({NO_REASON, UNUSED, UNKNOWN})
+_BLOCKS: Final = ("|", ">")
+
+
+@dataclass
+class Suppression:
+    """``first`` and ``last`` are lines. ``used`` gathers the rules that it kept silent."""
+
+    mark: Mark
+    rules: tuple[str, ...]
+    reason: str
+    first: int
+    last: int
+    comment: str
+    used: set[str] = field(default_factory=set)
+
+
+class Suppressions:
+    """All comments of the files that can be read."""
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        readable = (source for source in sources if source.document and "finops-policy:" in source.text)
+        self._found = [each for source in readable for each in _comments(source)]
+        self._by_file: dict[str, list[Suppression]] = {}
+        for each in self._found:
+            self._by_file.setdefault(each.mark.path, []).append(each)
+
+    def reason(self, diagnostic: Diagnostic) -> str:
+        """The reason beside a diagnostic's place; empty where nothing keeps it silent."""
+        for each in self._by_file.get(diagnostic.mark.path, ()):
+            if each.reason and diagnostic.rule in each.rules and each.first <= diagnostic.mark.line <= each.last:
+                each.used.add(diagnostic.rule)
+                return each.reason
+        return ""
+
+    def problems(self, known: Collection[str], applied: Collection[str]) -> Iterator[Diagnostic]:
+        """What is wrong with the comments themselves, once every diagnostic has asked for its reason. ``applied`` are
+        the rules that were looked for: a comment for another one may well have its use."""
+        for each in self._found:
+            if not each.rules or not each.reason:
+                hint = "Write `# finops-policy: ignore[rule] why this is right here`."
+                yield Diagnostic(NO_REASON, "the comment names no rule or no reason, and does nothing", each.mark, hint)
+                continue
+            for rule in each.rules:
+                if rule in _ABOUT:
+                    message = f"no comment keeps `{rule}` silent, which is about comments"
+                    yield Diagnostic(UNUSED, message, each.mark, "Remove the rule from the comment.")
+                elif rule not in known:
+                    hint = did_you_mean(rule, known) or "`finops-policy lint --rules` lists them."
+                    yield Diagnostic(UNKNOWN, f"there is no rule `{rule}`", each.mark, hint)
+            unused = [rule for rule in each.rules if rule in applied and rule not in {*each.used, *_ABOUT}]
+            if unused:
+                fix = Fix(each.comment, "") if len(unused) == len(each.rules) else None
+                message = f"nothing here breaks {', '.join(unused)} any more"
+                yield Diagnostic(UNUSED, message, each.mark, "Remove the comment.", fix=fix)
+
+
+def _comments(source: Source) -> Iterator[Suppression]:
+    is_text = _texts(source.text)
+    for number, line in enumerate(source.lines, 1):
+        found = _COMMENT.search(line)
+        if not found or is_text(number, found.start(1)):
+            continue
+        alone = not line[: found.start(1)].strip()
+        first = _next_line(source.lines, number) if alone else number
+        rules = tuple(filter(None, (name.strip() for name in (found[2] or "").split(","))))
+        reason = found[3].strip(" \t:-")
+        mark = Mark(source.label, number, found.start(1) + 1)
+        yield Suppression(mark, rules, reason, first, _last_line(source.lines, first), found[1])
+
+
+def _texts(text: str) -> Callable[[int, int], bool]:
+    """Whether a place, a line and the characters before it there, is within quotes or in a block of text."""
+    starts, ends = [(0, 0)], [(0, 0)]
+    for token in yaml.scan(text, Loader=yaml.CSafeLoader):
+        if isinstance(token, yaml.ScalarToken) and not token.plain:
+            start, end = token.start_mark, token.end_mark
+            block = token.style in _BLOCKS  # a comment may stand behind its head
+            starts.append((start.line + 2, 0) if block else (start.line + 1, start.column))
+            ends.append((end.line + 1, end.column))
+    return lambda line, column: (line, column) < ends[bisect_right(starts, (line, column)) - 1]
+
+
+def _next_line(lines: list[str], number: int) -> int:
+    """The first line behind ``number`` that says something; lines count from 1."""
+    for index in range(number, len(lines)):
+        if (text := lines[index].strip()) and not text.startswith("#"):
+            return index + 1
+    return number
+
+
+def _last_line(lines: list[str], first: int) -> int:
+    """The last line that belongs to ``first``: indented more, or an item of the list that ``first`` is the key of."""
+    depth, item = _indent(lines[first - 1]), _is_item(lines[first - 1])
+    last = first
+    for index in range(first, len(lines)):
+        text = lines[index].strip()
+        if text and not text.startswith("#"):
+            behind = _indent(lines[index]) - depth
+            if behind < 0 or (behind == 0 and (item or not _is_item(text))):
+                break
+            last = index + 1
+    return last
+
+
+def _is_item(line: str) -> bool:
+    return line.lstrip().startswith(("- ", "-\t")) or line.strip() == "-"
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
