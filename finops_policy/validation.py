@@ -24,15 +24,13 @@ from finops_policy.errors import did_you_mean
 from finops_policy.library import library_root
 from finops_policy.model import Diagnostic
 from finops_policy.sources import Document, Steps, shown
+from finops_policy.yaml_words import QUOTE, UNQUOTE
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
     from jsonschema.validators import Draft202012Validator
 
 RULE: Final = "schema"
-QUOTE: Final = "Put it in quotes."
-UNQUOTE: Final = "Remove the quotes."
-"""How hints begin where only the writing is wrong."""
 
 _TYPES: Final = {
     "string": "text",
@@ -162,15 +160,14 @@ def _meant(error: ValidationError) -> list[ValidationError]:
         for inners in branches.values()
         if not any(inner.validator == "type" and not inner.relative_path for inner in inners)
     ]
-    return min(fitting, key=_otherwise, default=[])
+    return min(fitting, key=_strangeness, default=[])
 
 
-def _otherwise(branch: Iterable[ValidationError]) -> bool:
-    """Whether a branch is for other words, or for another kind of mapping."""
-    return any(
-        (inner.validator in ("enum", "const", "maxProperties", "minProperties") and not inner.relative_path)
-        or (inner.validator in ("enum", "const") and list(inner.relative_path) == ["type"])
-        for inner in branch
+def _strangeness(branch: Iterable[ValidationError]) -> int:
+    """How surely a branch is for something else: for other words or more keys, or for a mapping of another ``type``."""
+    words = [inner for inner in branch if inner.validator in ("enum", "const", "maxProperties", "minProperties")]
+    return max(
+        (2 - len(inner.relative_path) for inner in words if list(inner.relative_path) in ([], ["type"])), default=0
     )
 
 

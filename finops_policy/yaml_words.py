@@ -8,6 +8,10 @@ import yaml
 
 from finops_policy.model import Diagnostic, Mark
 
+QUOTE: Final = "Put it in quotes."
+UNQUOTE: Final = "Remove the quotes."
+"""How hints begin where only the writing is wrong."""
+
 _TAB_HINT: Final = "Indent with spaces; most editors can convert tabs to spaces on saving."
 _INDENT_HINT: Final = "Check the indentation and the quotes of this line and the one above."
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from finops_policy.errors import FinopsPolicyError, InvalidFilesError
 from finops_policy.model import Diagnostic
+from finops_policy.spelling import plain
 
 WIDTH_WITHOUT_TERMINAL = 100
 
@@ -33,17 +33,6 @@ def _console(*, stderr: bool) -> Console:
     width = None if stream and stream.isatty() else WIDTH_WITHOUT_TERMINAL
     colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"  # None: nothing bold either
     return Console(stderr=stderr, width=width, color_system=colours, highlight=False, emoji=False, markup=False)
-
-
-def plain(value: str) -> str:
-    """Text without a terminal's or a reader's control characters: they are spelled out as escapes."""
-    return "".join(
-        _spell(each) if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else each for each in value
-    )
-
-
-def _spell(character: str) -> str:
-    return f"\\u{ord(character):04x}" if ord(character) > 0xFF else f"\\x{ord(character):02x}"
 
 
 def tell_error(error: FinopsPolicyError) -> None:

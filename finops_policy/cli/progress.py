@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from finops_policy.cli.console import plain, stderr
+from finops_policy.cli.console import stderr
 from finops_policy.model import Coverage, Status, Target
+from finops_policy.spelling import plain
 
 FEW = 40
 """Up to so many targets, each has a line of its own."""

@@ -160,8 +160,9 @@ def _signing_key() -> SigningKey:
 def _show_plan(project: Project, selection: Selection, form: str) -> None:
     import json
 
-    from finops_policy.cli.console import plain, stdout
+    from finops_policy.cli.console import stdout
     from finops_policy.project import outlook, select_policies
+    from finops_policy.spelling import plain
 
     found = outlook(project.customer, selection.accounts, selection.regions)
     targets = found.targets

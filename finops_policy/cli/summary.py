@@ -13,10 +13,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from finops_policy.cli.console import plain, stdout
+from finops_policy.cli.console import stdout
 from finops_policy.errors import ExitCode
 from finops_policy.formats.data import ReportInput, summary_data
 from finops_policy.model import Severity
+from finops_policy.spelling import plain
 
 FEW = 5
 """Accounts that are named where many have one problem."""

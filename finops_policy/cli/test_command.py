@@ -29,9 +29,10 @@ def command(paths: tuple[Path, ...], workspace: Path, quiet: bool) -> int:
     from rich.text import Text
 
     from finops_policy.catalog import Catalog
-    from finops_policy.cli.console import plain, stdout, tell_diagnostics
+    from finops_policy.cli.console import stdout, tell_diagnostics
     from finops_policy.custodian.library import quiet as quiet_c7n
     from finops_policy.fixtures import check, find
+    from finops_policy.spelling import plain
 
     os.environ.pop("AWS_PROFILE", None)  # nothing here asks AWS, but c7n's imports fail on a profile that is gone
     quiet_c7n()

@@ -33,10 +33,11 @@ def command(
     """
     from rich.text import Text
 
-    from finops_policy.cli.console import plain, stdout
+    from finops_policy.cli.console import stdout
     from finops_policy.evidence.signing import PublicKey, default_key_path, public_path
     from finops_policy.evidence.store import LocalStore
     from finops_policy.evidence.verify import verify
+    from finops_policy.spelling import plain
 
     if (place is None) == (customer is None):
         raise UsageError("Give a folder or --customer, one of them.", hint="Try `finops-policy verify --help`.")

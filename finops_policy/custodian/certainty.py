@@ -16,11 +16,14 @@ from typing import Any, Final
 from finops_policy.custodian.knowledge import Element, ResourceType
 
 _POLICY_KEYS: Final = frozenset({"name", "resource", "filters", "actions", "comment", "comments", "description",
-                                 "metadata", "tags", "max-resources", "max-resources-percent", "mode"})  # fmt: skip
+                                 "metadata", "region", "tags", "max-resources", "max-resources-percent", "mode"})  # fmt: skip
 """Keys that nothing but the schema looks at; ``mode`` only where it is ``pull``."""
 _SIMPLE_VALUE_TYPES: Final = frozenset({"age", "integer", "float", "expiration", "normalize", "size", "cidr", "swap",
                                         "cidr_size", "unique_size", "expr", "version"})  # fmt: skip
+_MANAGERS: Final = ("", "S3.validate")
+"""Validations of resource types that refuse nothing; that of buckets looks at ``query`` alone."""
 _PULL: Final = {"type": "pull"}
+_ZONES: Final = frozenset({"et", "ct", "mt", "pt", "utc"})
 _STATISTICS: Final = frozenset({"Average", "Sum", "Maximum", "Minimum", "SampleCount"})
 _PERCENTILE: Final = re.compile(r"p\d{1,3}\.?\d?$")
 _MAX_DAYS: Final = 455
@@ -28,7 +31,7 @@ _MAX_DAYS: Final = 455
 
 def certain(document: Mapping[str, Any], type_: ResourceType) -> bool:
     """Whether c7n accepts a policy that its schema has accepted."""
-    if type_.validate or not document.keys() <= _POLICY_KEYS or document.get("mode", _PULL) != _PULL:
+    if type_.validate not in _MANAGERS or not document.keys() <= _POLICY_KEYS or document.get("mode", _PULL) != _PULL:
         return False
     filters = all(_filter(item, type_) for item in document.get("filters", ()))
     return filters and all(_action(item, type_) for item in document.get("actions", ()))
@@ -56,7 +59,13 @@ def _action(item: Any, type_: ResourceType) -> bool:
 
 
 def _element(data: Mapping[str, Any], element: Element, type_: ResourceType) -> bool:
-    if element.init not in ("", "BaseValueFilter.__init__", "MetricsFilter.__init__", "Notify.__init__"):
+    if element.init not in (
+        "",
+        "BaseValueFilter.__init__",
+        "MetricsFilter.__init__",
+        "Notify.__init__",
+        "Time.__init__",
+    ):
         return False
     check = _CHECKS.get(element.validate)
     return check is not None and check(data, type_)
@@ -106,6 +115,16 @@ def _tag(data: Mapping[str, Any], _type: ResourceType) -> bool:
     return not (data.get("key") and data.get("tag"))
 
 
+def _cross_account(data: Mapping[str, Any], _type: ResourceType) -> bool:
+    return "whitelist_org_units" not in data
+
+
+def _hours(data: Mapping[str, Any], _type: ResourceType) -> bool:
+    hours = (data.get(key, 0) for key in ("offhour", "onhour"))
+    known = all(isinstance(hour, int) and 0 <= hour < 24 for hour in hours)
+    return known and data.get("default_tz", "et") in _ZONES and not {"skip-days", "skip-days-from"} <= data.keys()
+
+
 def _notify(data: Mapping[str, Any], _type: ResourceType) -> bool:
     transport = data.get("transport", {})
     return isinstance(transport, Mapping) and "attributes" not in transport
@@ -119,4 +138,8 @@ _CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], ResourceType], bool]]] 
     "TagDelayedAction.validate": _marked,
     "Tag.validate": _tag,
     "Notify.validate": _notify,
+    "CrossAccountAccessFilter.validate": _cross_account,
+    "MatchResourceValidator.validate": _value,
+    "RelatedResourceFilter.validate": _value,
+    "Time.validate": _hours,
 }

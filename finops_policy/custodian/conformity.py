@@ -224,7 +224,10 @@ class _Explanation:
 
         found = list(mistakes(schema, value, root))
         strange = {mistake.steps for mistake in found if mistake.of_key}
+        mistyped = {mistake.steps for mistake in found if mistake.error.validator == "type"}
         for mistake in found:
+            if mistake.steps in mistyped and mistake.error.validator != "type":
+                continue  # what else is wrong with a value of the wrong type only follows from that
             place = (*steps, *mistake.steps)
             fault = Fault(place, SCHEMA, mistake.sentence(root), _hint(mistake, place), mistake.of_key)
             if _is_placeholder(mistake) and not firm:

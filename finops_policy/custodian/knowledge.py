@@ -18,12 +18,12 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-FORMAT: Final = 3
+FORMAT: Final = 5
 """Raised whenever this module writes something else: a cache of another format is made anew."""
 _VERSION = re.compile(rb"""version\s*=\s*["']([^"'\s/\\]+)["']""")
 
@@ -59,7 +59,7 @@ class Element:
     deprecations: tuple[Deprecation, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ResourceType:
     """A type of AWS, such as ``aws.ec2``. ``names`` are all that a policy's ``resource`` may say for it.
 
@@ -78,17 +78,19 @@ class ResourceType:
 
     def accepts(self, document: Mapping[str, Any]) -> bool:
         """Whether c7n's schema has nothing against a policy, which must be made of what JSON has."""
-        return bool(self._validator.is_valid(document))
+        return bool(_validator(self).is_valid(document))
 
     def errors(self, document: Mapping[str, Any]) -> Any:
         """What c7n's schema has against a policy, as jsonschema-rs says it."""
-        return self._validator.iter_errors(document)
+        return _validator(self).iter_errors(document)
 
-    @cached_property
-    def _validator(self) -> Any:
-        import jsonschema_rs
 
-        return jsonschema_rs.Draft7Validator(dict(self.schema), validate_formats=False)
+@lru_cache(maxsize=4)
+def _validator(type_: ResourceType) -> Any:
+    """Compiled in 1 ms, and 1 MiB large: only the last ones are kept."""
+    import jsonschema_rs
+
+    return jsonschema_rs.Draft7Validator(dict(type_.schema), validate_formats=False)
 
 
 class Knowledge:
@@ -129,17 +131,17 @@ class Knowledge:
 def knowledge(folder: Path | None = None) -> Knowledge:
     """What the c7n installed here knows; ``folder`` is where its cache is kept."""
     version = installed_version()
-    path = (folder or cache_folder()) / f"c7n-{version}.jsonl"
-    with suppress(OSError, _Damaged):
-        return _read(path, version)
+    name = f"c7n-{version}.jsonl"
+    with suppress(OSError, RuntimeError, _Damaged):
+        return _read((folder or cache_folder()) / name, version)
     content = _build(version)
-    with suppress(OSError):
-        _write(path, content)
+    with suppress(OSError, RuntimeError):
+        _write((folder or cache_folder()) / name, content)
     return _parse(_Lines(content), version)
 
 
 def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/finops-policy``."""
+    """``$XDG_CACHE_HOME/finops-policy``. Raises :class:`RuntimeError` where nobody knows the user's home."""
     home = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(home) if home.startswith("/") else Path("~/.cache").expanduser()
     return base / "finops-policy"
@@ -175,10 +177,13 @@ class _Lines:
         index, _, _ = rest.partition(b"\n")
         if _sum(index) != head:
             raise _Damaged
-        self.index: Mapping[str, Any] = json.loads(index)
+        try:
+            self.index: Mapping[str, Any] = json.loads(index)
+            size, digest = self.index["size"], self.index["sum"].encode()
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # of another format
+            raise _Damaged from error
         self._start = len(head) + len(index) + 2
-        size, digest = self.index["size"], self.index["sum"]
-        if len(content) - self._start != size or _sum(memoryview(content)[self._start :]) != digest.encode():
+        if len(content) - self._start != size or _sum(memoryview(content)[self._start :]) != digest:
             raise _Damaged
 
     def read(self, name: str) -> Any:

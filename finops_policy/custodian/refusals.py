@@ -78,7 +78,7 @@ def _unmade(document: Mapping[str, Any]) -> Refused:
 
 def _pieces(document: Mapping[str, Any]) -> Iterator[tuple[Steps, Mapping[str, Any]]]:
     for key, value in document.items():
-        if key in ("filters", "actions"):
+        if key in ("filters", "actions") and isinstance(value, list):
             yield from _items(value, (key,))
         elif key not in _BARE:
             yield (key,), {key: value}
@@ -86,10 +86,11 @@ def _pieces(document: Mapping[str, Any]) -> Iterator[tuple[Steps, Mapping[str, A
 
 def _items(items: Sequence[Any], steps: Steps) -> Iterator[tuple[Steps, Mapping[str, Any]]]:
     for index, item in enumerate(items):
-        groups = item.keys() & {"and", "or", "not"} if isinstance(item, Mapping) and steps[0] == "filters" else ()
-        for group in groups:
-            yield from _items(item[group], (*steps, index, group))
-        if not groups:
+        groups = item.items() if isinstance(item, Mapping) and steps[0] == "filters" else ()
+        inner = [(key, each) for key, each in groups if key in ("and", "or", "not") and isinstance(each, list)]
+        for key, each in inner:
+            yield from _items(each, (*steps, index, key))
+        if not inner:
             yield (*steps, index), {str(steps[0]): [item]}
 
 
@@ -139,6 +140,8 @@ def _lacks_op(element: Any) -> bool:
 
 def _narrowed(document: Mapping[str, Any], steps: Steps, refused: Refused) -> Steps:
     """The innermost part of a refused one without which, and only without which, c7n would accept it."""
+    if refused[steps].startswith("Missing "):  # which no key that is there is to blame for
+        return steps
     others = refused.keys() - {steps}
     while True:
         guilty = [

@@ -60,7 +60,7 @@ def _elements(
             for field, value in {
                 "reference": _reference(element, type_name, section, common, own),
                 "kind": _kind(element),
-                "validate": "" if _dated(element) else _method(element.validate),
+                "validate": _validation(element),
                 "init": _method(element.__init__),
                 "alias": name not in words,
                 "deprecations": [_deprecation(each) for each in getattr(element, "deprecations", ())],
@@ -72,11 +72,16 @@ def _elements(
     }
 
 
-def _dated(element: Any) -> bool:
-    """Whether c7n's check of age filters, which is on their class alone, has passed for good."""
+def _validation(element: Any) -> str:
+    """The name of its validation. What c7n checks of the class itself is known once and for all."""
     from c7n.filters.core import AgeFilter
+    from c7n.filters.related import RelatedResourceFilter
 
-    return bool(element.validate is AgeFilter.validate and element.date_attribute)
+    if element.validate is AgeFilter.validate and element.date_attribute:
+        return ""
+    if issubclass(element, RelatedResourceFilter) and None in (element.RelatedIdsExpression, element.RelatedResource):
+        return f"{element.__qualname__}, incomplete"
+    return _method(element.validate)
 
 
 def _method(method: Any) -> str:
@@ -138,8 +143,9 @@ def _namespace(manager: Any) -> str:
     element = manager.filter_registry.get("metrics")
     if element is None or not issubclass(element, MetricsFilter):
         return ""
-    service = getattr(manager.resource_type, "service", "")
-    return str(element.DEFAULT_NAMESPACE.get(service, ""))
+    model = manager.resource_type
+    own = getattr(model, "metrics_namespace", None)
+    return str(own or element.DEFAULT_NAMESPACE.get(getattr(model, "service", ""), ""))
 
 
 _GROUPS: Final = ("actions", "filters", "filters_common")

@@ -29,13 +29,17 @@ _REFUSED: Final = "and Cloud Custodian refuses the policy"
 
 
 def problems(policies: Iterable[LintedPolicy], knowledge: Knowledge) -> Iterator[Diagnostic]:
-    """All that c7n refuses, and dates that it would not take for the text they look like."""
-    for source, group in groupby(policies, key=lambda policy: policy.source):
-        members = list(group)
-        read = _as_c7n_reads(source, members)
-        for policy in members:
-            if not unchecked(policy):
-                yield from _problems(policy, knowledge, read.get(policy.steps))
+    """All that c7n refuses, and dates that it would not take for the text they look like.
+
+    Type by type: a schema that is compiled takes memory.
+    """
+    known = list(policies)
+    read: dict[tuple[str, Steps], Any] = {}
+    for source, group in groupby(known, key=lambda policy: policy.source):
+        read |= {(source.label, steps): each for steps, each in _as_c7n_reads(source, list(group)).items()}
+    for policy in sorted(known, key=lambda policy: policy.type.name if policy.type else ""):
+        if not unchecked(policy):
+            yield from _problems(policy, knowledge, read.get((policy.source.label, policy.steps)))
 
 
 def unchecked(policy: LintedPolicy) -> str:

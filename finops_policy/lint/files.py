@@ -123,18 +123,18 @@ def load(path: Path, *, named: bool) -> tuple[Source, list[Diagnostic]]:
         if not named and not _meant(text, guess):
             return Source(path, name, OTHER, "", None), []
         source = Source(path, name, guess or PLAIN, text, None)
-        return source, [_inside(diagnostic, source.lines) for diagnostic in error.diagnostics]
+        return source, [_inside(diagnostic, source) for diagnostic in error.diagnostics]
     kind = _kind(document.data, guess) or (PLAIN if named else OTHER)
     if kind == PLAIN and (problems := list(_unread(text, document))):
         return Source(path, name, kind, text, None), problems
     return Source(path, name, kind, text, document), list(document.problems) if kind else []
 
 
-def _inside(diagnostic: Diagnostic, lines: Sequence[str]) -> Diagnostic:
+def _inside(diagnostic: Diagnostic, source: Source) -> Diagnostic:
     """Where YAML misses something at the end of the file, the end of its last line."""
-    if diagnostic.mark.line <= len(lines):
-        return diagnostic
-    return replace(diagnostic, mark=Mark(diagnostic.mark.path, len(lines), len(lines[-1]) + 1))
+    last = Mark(source.label, len(source.lines), len(source.lines[-1]) + 1)
+    related = (mark for mark in diagnostic.related if mark.line <= last.line)
+    return replace(diagnostic, mark=min(diagnostic.mark, last, key=lambda mark: mark.line), related=tuple(related))
 
 
 def _unread(text: str, document: Document) -> Iterator[Diagnostic]:

@@ -13,13 +13,12 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from finops_policy.errors import FinopsPolicyError, InvalidFilesError
 from finops_policy.files import failure, replacing
-from finops_policy.model import Diagnostic, Fix
+from finops_policy.model import Diagnostic
 from finops_policy.sources import Steps, parse
 
 if TYPE_CHECKING:
@@ -27,23 +26,6 @@ if TYPE_CHECKING:
     from finops_policy.lint.subject import Source
 
 _BREAK: Final = re.compile(r"\r\n|\r|\n")
-_QUOTED: Final = re.compile(r"""(["'])(-?(?:0|[1-9][0-9]*)|true|false)\1(?=\s*(?:[,\]}]|$|\s#))""")
-"""What means the same without its quotes in YAML and JSON: `010` would be eight."""
-_PLAIN: Final = re.compile(r"""[^\s"'#,\[\]{}&*!|>%@`][^\s,\[\]{}]*(?=\s*(?:[,\]}]|$|\s#))""")
-
-
-def with_quotes(diagnostic: Diagnostic, source: Source) -> Diagnostic:
-    """The diagnostic with its fix, where all that is wrong are quotes that are there or missing."""
-    from finops_policy.validation import QUOTE, UNQUOTE
-
-    if diagnostic.fix:
-        return diagnostic
-    text = source.at(diagnostic.mark)
-    if diagnostic.hint.startswith(UNQUOTE) and (found := _QUOTED.match(text)):
-        return replace(diagnostic, fix=Fix(found[0], found[2]))
-    if diagnostic.hint.startswith(QUOTE) and (found := _PLAIN.match(text)):
-        return replace(diagnostic, fix=Fix(found[0], f'"{found[0]}"'))
-    return diagnostic
 
 
 def fixable(report: Report) -> list[Diagnostic]:

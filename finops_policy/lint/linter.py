@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Final
 from finops_policy.custodian.knowledge import knowledge
 from finops_policy.lint import custodian, files, library
 from finops_policy.lint.policies import PACK, is_open, policies_of
+from finops_policy.lint.quotes import with_quotes
 from finops_policy.lint.report import Report, Told
 from finops_policy.lint.rule import Level
 from finops_policy.lint.rules import RULES
+from finops_policy.lint.secrets import concealed
 from finops_policy.lint.settings import Settings
 from finops_policy.lint.subject import PLAIN, Source, Subject
 from finops_policy.lint.suppressions import Suppressions
@@ -89,14 +91,15 @@ def lint(
         base=base,
     )
     progress(f"Checking {len(subject.policies):,} policies")
-    found += _of_custodian(subject)
+    open_ = {policy.source.label: policy.source for policy in subject.policies if is_open(policy)}
+    found += _certain(custodian.problems(subject.policies, known), open_)
     found += library.problems(subject)
     for rule in RULES.values():
         if rule.check and settings.level(rule) is not Level.OFF and (base or not rule.needs_base):
             progress(f"Checking {len(subject.policies):,} policies: {rule.id}")
-            found += rule.check(subject)
+            found += _certain(rule.check(subject), open_)
     return Report(
-        told=tuple(_weighed(_here(found, subject), subject, settings)),
+        told=tuple(_weighed(concealed(_here(found, subject), subject.sources), subject, settings)),
         rules=RULES,
         sources={source.label: source for source in sources},
         policies=len(subject.policies),
@@ -140,14 +143,12 @@ def _frame(document: Document) -> list[Diagnostic]:
     ]
 
 
-def _of_custodian(subject: Subject) -> Iterator[Diagnostic]:
+def _certain(found: Iterable[Diagnostic], open_: Mapping[str, Source]) -> Iterator[Diagnostic]:
     """Without what only follows from a parameter that is not known: its value may well be right."""
-    open_ = {policy.source.label: policy.source for policy in subject.policies if is_open(policy)}
-    for each in custodian.problems(subject.policies, subject.knowledge):
+    for each in found:
         source = open_.get(each.mark.path)
-        if source and (each.rule == "custodian-validation" or _PARAMETER.match(source.at(each.mark))):
-            continue
-        yield each
+        if not source or (each.rule != "custodian-validation" and not _PARAMETER.match(source.at(each.mark))):
+            yield each
 
 
 def _unchecked(subject: Subject) -> Iterator[str]:
@@ -160,8 +161,6 @@ def _unchecked(subject: Subject) -> Iterator[str]:
 
 def _here(found: Iterable[Diagnostic], subject: Subject) -> list[Diagnostic]:
     """Each once, and only those of the files that are linted; rules may name places as the catalogue names them."""
-    from finops_policy.lint.fixing import with_quotes
-
     own = {source.label: source for source in subject.sources}
 
     def here(mark: Mark) -> Mark:

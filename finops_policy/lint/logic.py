@@ -18,8 +18,7 @@ from finops_policy.lint.values import EQUAL, ValueTest, World, answer, test_of, 
 from finops_policy.sources import Steps, shown
 
 MOST_LEAVES: Final = 1_000
-MOST_PARTS: Final = 200
-"""Policies with more filters, and groups with more parts, are left alone."""
+"""Policies with more filters are left alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +148,10 @@ def _nodes(items: Any, steps: Steps) -> Iterator[Node]:
 
 def constants(root: Group) -> list[Constant]:
     """The innermost parts that are the same of every resource. A list without filters is no part."""
-    search = _Search()
+    found: list[Constant] = []
     if root.members and sum(1 for _ in leaves(root)) <= MOST_LEAVES:
-        search.visit(root)
-    return search.found
+        _visit(root, found)
+    return found
 
 
 def duplicates(node: Node) -> Iterator[tuple[Node, Node]]:
@@ -166,64 +165,51 @@ def duplicates(node: Node) -> Iterator[tuple[Node, Node]]:
         yield from duplicates(each)
 
 
-class _Search:
-    def __init__(self) -> None:
-        self.found: list[Constant] = []
-        self._known: dict[int, bool] = {}
+def _visit(node: Node, found: list[Constant]) -> bool | None:
+    """What the node is of every resource; None where that differs. What decides it is told once, where it stands."""
+    value: bool | None
+    parts: tuple[Part, ...] = ()
+    if isinstance(node, Leaf):
+        value, parts = _same(node), (Part(node, True),)
+    elif not node.members:
+        value = node.kind == "and"
+    else:
+        decisive = node.kind == "or"  # what one member decides for all of them
+        values = [_visit(each, found) for each in node.members]
+        if decisive in values or None not in values:
+            inner = decisive if decisive in values else not decisive
+            return inner if node.kind != "not" else not inner
+        parts = _clash(node)
+        value = node.kind != "and" if parts else None
+    if value is not None:
+        found.append(Constant(node, value, parts))
+    return value
 
-    def visit(self, node: Node) -> bool | None:
-        """What the node is of every resource; None where that differs."""
-        value = self._leaf(node) if isinstance(node, Leaf) else self._group(node)
-        if value is not None:
-            self._known[id(node)] = value
-        return value
 
-    def _leaf(self, leaf: Leaf) -> bool | None:
-        test = leaf.test
-        if test is None or (test.op in EQUAL and not test.kind and isinstance(test.value, str)):
-            return None  # equality with a text, by far the commonest, differs
-        answers = {answer(test, world) for world in worlds([test]) or ()}
-        if answers not in ({True}, {False}):
-            return None
-        return self._tell(leaf, True in answers, (Part(leaf, True),))
+def _same(leaf: Leaf) -> bool | None:
+    test = leaf.test
+    if test is None or (test.op in EQUAL and not test.kind and isinstance(test.value, str)):
+        return None  # equality with a text, by far the commonest, differs
+    answers = {answer(test, world) for world in worlds([test]) or ()}
+    return True in answers if answers in ({True}, {False}) else None
 
-    def _group(self, group: Group) -> bool | None:
-        if not group.members:
-            return self._tell(group, group.kind == "and", ())
-        decisive = group.kind == "or"  # what one member decides for all of them
-        values = [self.visit(each) for each in group.members]
-        inner = None
-        if decisive in values:
-            inner = decisive
-        elif None not in values:
-            inner = not decisive
-        elif parts := self._clash(group):
-            return self._tell(group, group.kind != "and", parts)
-        return inner if inner is None or group.kind != "not" else not inner
 
-    def _tell(self, node: Node, value: bool, parts: tuple[Part, ...]) -> bool:
-        self.found.append(Constant(node, value, parts))
-        return value
+def _clash(group: Group) -> tuple[Part, ...]:
+    """Parts that cannot all be true, of an ``or`` all false; the fewest that will do."""
+    positive = group.kind != "or"
+    inside = Group("and", group.steps, group.members) if group.kind == "not" else group
+    parts = list(_conjuncts(inside, positive))
+    found = _opposites(parts) or _on_one_key(parts)
+    return found if positive else tuple(Part(each.node, not each.positive) for each in found)
 
-    def _clash(self, group: Group) -> tuple[Part, ...]:
-        """Parts that cannot all be true, of an ``or`` all false; the fewest that will do."""
-        positive = group.kind != "or"
-        inside = Group("and", group.steps, group.members) if group.kind == "not" else group
-        parts = list(self._conjuncts(inside, positive))
-        if len(parts) > MOST_PARTS:
-            return ()
-        found = _opposites(parts) or _on_one_key(parts)
-        return found if positive else tuple(Part(each.node, not each.positive) for each in found)
 
-    def _conjuncts(self, node: Node, positive: bool) -> Iterator[Part]:
-        """The parts that are all true when the node, or its opposite, is; those known already are left out."""
-        if id(node) in self._known:
-            return
-        if isinstance(node, Group) and (len(node.members) == 1 or (node.kind == "and") == positive):
-            for each in node.members:
-                yield from self._conjuncts(each, positive != (node.kind == "not"))
-        else:
-            yield Part(node, positive)
+def _conjuncts(node: Node, positive: bool) -> Iterator[Part]:
+    """The parts that are all true when the node, or its opposite, is."""
+    if isinstance(node, Group) and (len(node.members) == 1 or (node.kind == "and") == positive):
+        for each in node.members:
+            yield from _conjuncts(each, positive != (node.kind == "not"))
+    else:
+        yield Part(node, positive)
 
 
 def _opposites(parts: list[Part]) -> tuple[Part, ...]:

@@ -22,18 +22,6 @@ KEPT: Final = ((63, 3_600, "an hour"), (15, 300, "five minutes"), (0.125, 60, "a
 """Days back from which on CloudWatch answers only for periods that are a multiple of so many seconds. These, and the
 two above: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricStatistics.html"""
 
-NAMESPACES: Final[Mapping[str, str]] = {
-    "aws.bedrock-agent": "AWS/Bedrock/Agents",
-    "aws.client-vpn-endpoint": "AWS/ClientVPN",
-    "aws.ebs": "AWS/EBS",
-    "aws.eks": "ContainerInsights",
-    "aws.message-broker": "AWS/AmazonMQ",
-    "aws.nat-gateway": "AWS/NATGateway",
-    "aws.transit-attachment": "AWS/TransitGateway",
-    "aws.vpc-endpoint": "AWS/PrivateLinkEndpoints",
-}
-"""Of types that have another than their service."""
-
 _COUNT = frozenset({"Sum", "SampleCount"})
 _SUM = frozenset({"Sum"})
 _AVERAGE = frozenset({"Average"})
@@ -205,7 +193,7 @@ class Metric:
 def metrics(policy: LintedPolicy) -> Iterator[Metric]:
     """The metrics filters that can be judged, those inside of ``not`` left out: they ask for the opposite."""
     for use in policy.filters:
-        if use.kind == "metrics" and use.type != "usage-metric" and "not" not in use.groups:
+        if use.kind == "metrics" and "not" not in use.groups:
             metric = _metric(policy, use)
             if metric:
                 yield metric
@@ -229,7 +217,7 @@ def _namespace(policy: LintedPolicy, use: Use) -> str:
         return ""
     if use.type == "shield-metrics":
         return "AWS/DDoSProtection"
-    return NAMESPACES.get(policy.type.name, policy.type.metrics_namespace)
+    return policy.type.metrics_namespace
 
 
 def _is_number(value: Any) -> bool:

@@ -99,11 +99,14 @@ def masked(text: str) -> str:
 
 def concealed(found: Iterable[Diagnostic], sources: Iterable[Source]) -> Iterator[Diagnostic]:
     """The diagnostics, without what is secret in their files: messages quote values, cut short where they are long."""
-    hidden = {source.label: pattern for source in sources if (pattern := _quoted(source.text))}
+    texts = {source.label: source.text for source in sources}
+    hidden: dict[str, re.Pattern[str] | None] = {}
     for each in found:
-        if pattern := hidden.get(each.mark.path):
-            message, hint = pattern.sub("***", each.message), pattern.sub("***", each.hint)
-            yield replace(each, message=message, hint=hint)
+        path = each.mark.path
+        if path not in hidden:
+            hidden[path] = _quoted(texts.get(path, ""))
+        if pattern := hidden[path]:
+            yield replace(each, message=pattern.sub("***", each.message), hint=pattern.sub("***", each.hint))
         else:
             yield each
 

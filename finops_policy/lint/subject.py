@@ -45,6 +45,13 @@ class Source:
         """Without their line ends. Split where marks count lines."""
         return self.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
+    @cached_property
+    def shown(self) -> list[str]:
+        """The lines as they may be shown: with asterisks for what is secret in them."""
+        from finops_policy.lint.secrets import masked
+
+        return masked("\n".join(self.lines)).split("\n")
+
     def at(self, mark: Mark) -> str:
         """The rest of the line from the mark on."""
         return self.lines[mark.line - 1][mark.column - 1 :] if 0 < mark.line <= len(self.lines) else ""

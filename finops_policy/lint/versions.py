@@ -35,8 +35,8 @@ def versioned(subject: Subject) -> Iterator[Versioned]:
 def _of(source: Source, base: Revision, subject: Subject) -> Versioned | None:
     from finops_policy.catalog import Place, read_pack
 
-    folder = source.path.absolute().parent
-    workspace = subject.workspace.absolute()
+    folder = source.path.resolve().parent
+    workspace = subject.workspace.resolve()
     if not folder.is_relative_to(workspace) or source.document is None:
         return None
     place = folder.relative_to(workspace)

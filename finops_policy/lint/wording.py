@@ -22,10 +22,10 @@ _RESULTS: Final = {
 def diagnostic(rule: str, policy: LintedPolicy, found: Constant) -> Diagnostic:
     """At the last filter that is needed for it; the others are related."""
     marks = [policy.mark(*part.node.steps) for part in found.parts] or [policy.mark(*found.node.steps)]
-    return Diagnostic(rule, _sentence(found), marks[-1], _hint(found), tuple(marks[:-1]))
+    return Diagnostic(rule, sentence(found), marks[-1], hint(found), tuple(marks[:-1]))
 
 
-def _sentence(found: Constant) -> str:
+def sentence(found: Constant) -> str:
     everything, node = found.value, found.node
     if isinstance(node, Leaf) or not found.parts:
         subject = str(node) if isinstance(node, Leaf) else f"an empty {node}"
@@ -46,7 +46,7 @@ def _named(parts: Sequence[Part], word: str) -> str:
     return f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
-def _hint(found: Constant) -> str:
+def hint(found: Constant) -> str:
     node, parts = found.node, found.parts
     if isinstance(node, Leaf):
         return _hint_of_test(node.test) if node.test else ""

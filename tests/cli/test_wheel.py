@@ -21,7 +21,7 @@ from finops_policy.evidence.parquet import read_evaluations
 from tests.cli.conftest import FullRun
 from tests.cli.kit import ROOT, Result, environment, finops
 
-FOLDERS = ("customers", "finops_policy", "policies", "reports", "schemas")
+FOLDERS = ("customers", "docs", "finops_policy", "policies", "reports", "schemas")
 FILES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg")
 VERSION = "9.9.9"
 TITLE = "Acme from the wheel"
@@ -68,7 +68,9 @@ def test_everything_it_needs_is_inside_and_nothing_else(wheel: Path) -> None:
     code = files("finops_policy", ".py", ".typed", ".yaml")
     assert {"policies/pricebook.yaml", "policies/packs/idle-resources/CHANGELOG.md"} <= library
     assert {"finops_policy/sandbox/accounts/acme-prod.yaml", "finops_policy/py.typed"} <= code
-    expected = code | {f"finops_policy/_library/{name}" for name in library}
+    pages = {name.removeprefix("docs/") for name in files("docs/lint", ".md")}
+    assert "lint/unknown-filter.md" in pages
+    expected = code | {f"finops_policy/_library/{name}" for name in library | pages}
     assert {name for name in names if not name.startswith(info)} == expected
     assert {name.removeprefix(info) for name in names if name.startswith(info)} == {
         *("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt")

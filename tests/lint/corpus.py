@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 import re
 import subprocess
 import sys
 import textwrap
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -105,6 +107,42 @@ def _as_file(block: str, resource: str, section: str) -> str:
     return ""
 
 
+@cache
+def valid() -> tuple[dict[str, Any], ...]:
+    """The policies of all examples that c7n accepts, without anchors."""
+    data = [yaml.safe_load(example.text) for example in examples() if not verdict(example.text)]
+    return tuple(policy for each in json.loads(json.dumps(data, default=str)) for policy in each["policies"])
+
+
+def crossed(chance: random.Random) -> dict[str, Any]:
+    """A valid policy; at times with the filters and actions of another one of its resource type."""
+    one = chance.choice(valid())
+    if chance.random() < 0.8:
+        return one
+    other = chance.choice(_by_type()[_type_name(one)])
+    both = {key: [*one.get(key, ()), *other.get(key, ())] for key in ("filters", "actions")}
+    return one | {key: items for key, items in both.items() if items}
+
+
+@cache
+def _by_type() -> dict[str, list[dict[str, Any]]]:
+    found = defaultdict(list)
+    for policy in valid():
+        found[_type_name(policy)].append(policy)
+    return found
+
+
+def _type_name(policy: dict[str, Any]) -> str:
+    name: str = clouds["aws"].resources.get(policy["resource"].removeprefix("aws.")).type
+    return name
+
+
+def type_names() -> list[str]:
+    """Every resource type of AWS, once."""
+    load_all()
+    return sorted(name for name, _ in clouds["aws"].resources.items())
+
+
 # --- the verdict ------------------------------------------------------------------------------------------------------
 
 
@@ -134,20 +172,24 @@ def verdict(text: str) -> str:
 
 def _of_schema(policy: dict[str, Any]) -> str:
     """As ``c7n.schema.validate``: only the first error counts, and one of text in braces is forgiven."""
-    error = _first_error(policy)
+    error = next(_errors(policy), None)
     return "" if error is None or _in_braces(error) else f"schema: {error.message}"
+
+
+def schema_accepts(policy: dict[str, Any]) -> bool:
+    """Without leniency."""
+    return bool(_validators()[policy["resource"]].is_valid(policy))
 
 
 def forgiven(policy: dict[str, Any]) -> bool:
     """Whether c7n's schema accepts a policy only because it may have a variable where the first mistake is."""
-    error = _first_error(policy)
-    return error is not None and _in_braces(error)
+    return [_in_braces(error) for error in _errors(policy)][:1] == [True]
 
 
-def _first_error(policy: dict[str, Any]) -> Any:
+def _errors(policy: dict[str, Any]) -> Iterator[Any]:
     resource = policy["resource"]
-    error = next(_validators()[resource if resource in _validators() else ""].iter_errors(policy), None)
-    return error and schema.specific_error(error)
+    validator = _validators()[resource if resource in _validators() else ""]
+    return map(schema.specific_error, validator.iter_errors(policy))
 
 
 def _in_braces(error: Any) -> bool:

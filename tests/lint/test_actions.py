@@ -218,6 +218,24 @@ def test_no_approval(tmp_path: Path) -> None:
     assert destructive(undeclared) == {"destructive-without-approval": [7], "destructive-undeclared": [16]}
 
 
+def test_what_has_nothing_to_compare_is_unknown_in_packs(tmp_path: Path) -> None:
+    """The same filters are told of in a plain policy."""
+    filters = [
+        "{type: value, key: Attachments.Encrypted, value: false}",
+        "{type: metrics, name: VolumeReadOps, statistics: Sum, value: 1}",
+    ]
+    report(tmp_path, GOOD)
+    path = tmp_path / "packs" / "mine" / "volumes.yaml"
+    path.write_text(path.read_text().replace("- State: available", "\n  - ".join(["- State: available", *filters])))
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(f"policies: [{{name: a, resource: aws.ebs, filters: [{', '.join(filters)}]}}]")
+    found = lint([tmp_path], tmp_path, Settings())
+    for rule in ("absent-key", "metrics-missing-value"):
+        [told] = [each.diagnostic for each in found.active if each.diagnostic.rule == rule]
+        assert told.mark.path.endswith("plain.yaml")
+    assert len([each for each in found.active if each.diagnostic.rule == "metrics-without-age"]) == 2
+
+
 @pytest.mark.parametrize("posture", ["report", "notify", "mark", "approve"])
 def test_other_postures_act_on_nothing_by_themselves(posture: str, tmp_path: Path) -> None:
     assert destructive(report(tmp_path, GOOD, posture=posture)) == {}

@@ -13,9 +13,9 @@ from rich.cells import cell_len
 from finops_policy.lint.formats import text
 from finops_policy.lint.formats.excerpt import excerpt
 from finops_policy.lint.formats.places import Place, place
-from finops_policy.lint.formats.spelling import cells, plain, spell
 from finops_policy.lint.report import Report
 from finops_policy.model import Mark
+from finops_policy.spelling import cells, plain, spell
 from tests.lint import formats_kit as kit
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")

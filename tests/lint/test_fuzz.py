@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -94,9 +94,14 @@ def _check(report: Report) -> None:
 
 def _check_mark(mark: Mark, report: Report) -> None:
     if mark.path in report.sources and mark.line:
-        lines = _BREAK.split(report.sources[mark.path].text)
+        lines = _lines(report.sources[mark.path].text)
         assert mark.line <= len(lines)
         assert 1 <= mark.column <= len(lines[mark.line - 1]) + 1
+
+
+@lru_cache(maxsize=2 * BATCH)
+def _lines(text: str) -> list[str]:
+    return _BREAK.split(text)
 
 
 def mend(folder: Path, report: Report) -> int:
@@ -177,7 +182,8 @@ _ODD: tuple[Any, ...] = (
 )  # fmt: skip
 _WORDS = ("policies", "name", "resource", "filters", "actions", "mode", "type", "or", "not", "and", "key", "value",
           "op", "tag", "days", "conditions", "vars", "metadata", "kind", "apiVersion", "accounts", "account_id",
-          "parameters", "scope", "violation", "remediation", "waivers", "controls", "packs", "mappings", "", "é", "x y")  # fmt: skip
+          "parameters", "scope", "violation", "remediation", "waivers", "controls", "packs", "mappings", "", "é",
+          "x y")  # fmt: skip
 
 
 def _tree(chance: random.Random, depth: int = 0) -> Any:
@@ -235,7 +241,7 @@ def _hostile(chance: random.Random) -> bytes:
 
 
 PLAIN: tuple[Callable[[random.Random], bytes], ...] = (
-    _noise, _changed, _edited, _edited, _odd_policies, _odd_policies, _odd_tree, _hostile,
+    _noise, *[_changed, _edited, _odd_policies] * 4, _odd_tree, _odd_tree, _hostile,
 )  # fmt: skip
 
 

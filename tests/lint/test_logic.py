@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from finops_policy.custodian.library import load_types
 from finops_policy.custodian.loading import expand
-from finops_policy.lint import logic
+from finops_policy.lint import logic, wording
 from finops_policy.lint.logic import Constant, Group, Leaf
 
 OPERATORS = ["eq", "ne", "gt", "le", "lt", "ge", "in", "not-in", "ni", "glob", "contains"]
@@ -127,19 +126,120 @@ def test_the_parts_named_are_enough(filters: list[Any]) -> None:
             assert matched([{"not" if found.node.kind == "not" else found.node.kind: parts}]) == everything(found.value)
 
 
-def test_large_groups_are_left_alone() -> None:
-    many = [{"tag:Env": f"value {number}"} for number in range(1000)]
-    assert constants(many) == []
-    assert constants([{"or": many}]) == []
-    assert constants(many[:20])
+NEVER: dict[str, Any] = {"or": []}
+ALWAYS: dict[str, Any] = {"and": []}
+CLASH = [{"tag:Env": "a"}, {"tag:Env": "b"}]
+CLASHING_NOTS = [{"not": [each]} for each in CLASH]
+
+
+@pytest.mark.parametrize(
+    ("filters", "places"),
+    [
+        ([NEVER, *CLASH], [("filters", 0)]),
+        ([{"or": [ALWAYS, *CLASHING_NOTS]}], [("filters", 0, "or", 0)]),
+        ([{"not": [NEVER, *CLASH]}], [("filters", 0, "not", 0)]),
+        # What follows from something told already decides nothing for what stands around it.
+        ([{"not": [NEVER]}, *CLASH], [("filters", 0, "not", 0), ("filters",)]),
+        ([{"not": [ALWAYS]}, *CLASH], [("filters", 0, "not", 0)]),
+        ([ALWAYS, *CLASH], [("filters", 0), ("filters",)]),
+        ([{"or": [NEVER, *CLASHING_NOTS]}], [("filters", 0, "or", 0), ("filters", 0)]),
+        ([{"or": [{"and": CLASH}, {"tag:Env": "c"}]}, {"tag:Env": "d"}], [("filters", 0, "or", 0), ("filters",)]),
+        ([{"and": CLASH}], [("filters", 0)]),
+    ],
+)
+def test_each_is_told_once_where_it_stands(filters: list[Any], places: list[tuple[Any, ...]]) -> None:
+    assert [each.node.steps for each in constants(filters)] == places
+
+
+def test_large_lists_are_left_alone() -> None:
+    many = [{"tag:Env": f"value {number}"} for number in range(90)]
+    assert constants(many)
+    assert constants([*many, *many]) == []
+    other = [{"tag:Owner": "x"}]
+    assert constants([*CLASH, *other * 998])
+    assert constants([*CLASH, *other * 999]) == []
 
 
 def test_deep_groups_are_searched() -> None:
-    def nest(depth: int) -> Iterator[Any]:
-        inner: Any = [{"tag:Env": "a"}, {"tag:Env": "b"}]
-        for _ in range(depth):
-            inner = [{"and": [*inner, {"tag:Owner": "x"}]}]
-        yield inner
-
-    [found] = constants(next(nest(40)))
+    inner: list[Any] = CLASH
+    for _ in range(40):
+        inner = [{"and": [*inner, {"tag:Owner": "x"}]}]
+    [found] = constants(inner)
     assert not found.value
+
+
+@pytest.mark.parametrize(
+    ("filters", "sentence", "hint"),
+    [
+        (
+            [{"or": CLASHING_NOTS}],
+            "not `tag:Env: a` or not `tag:Env: b` is true of everything, so this `or` leaves nothing out",
+            "To leave each of them out, put the `or` inside of one `not`, or use `op: not-in` with a list.",
+        ),
+        (
+            [{"not": CLASH}],
+            "`tag:Env: a` and `tag:Env: b` are never both true, so this `not` matches everything",
+            '`not` means "not all of": to leave each of them out, put an `or` inside, or use `op: not-in`.',
+        ),
+        (
+            [CLASH[0], {"tag:Env": "present"}, CLASH[1], {"tag:Env": "c"}],
+            "`tag:Env: a` and `tag:Env: b` are never both true, so the policy matches nothing",
+            "If any of them will do, put them into an `or`, or use `op: in` with a list.",
+        ),
+        (
+            [{"and": [{"tag:Env": "present"}, {"not": [{"tag:Env": "present"}]}]}],
+            "`tag:Env: present` and not `tag:Env: present` are never both true, so this `and` matches nothing",
+            "Remove one of them, or mend its value.",
+        ),
+        (
+            [{"or": [{"type": "value", "key": "A", "op": "ne", "value": each} for each in "xy"]}],
+            "`A ne x` or `A ne y` is true of everything, so this `or` leaves nothing out",
+            "To leave each of them out, use `op: not-in` with a list, or take the `or` away.",
+        ),
+        ([NEVER], "an empty `or` matches nothing", "Put filters into it, or remove it."),
+        ([{"tag:A": True}], "`tag:A: true` matches nothing", 'Tags are text: write `"true"` in quotes.'),
+        ([{"tag:A": ["x"]}], '`tag:A: ["x"]` matches nothing', "Use `op: in` for a list."),
+        (
+            [{"type": "value", "key": "tag:A", "op": "gt", "value": 5}],
+            "`tag:A gt 5` matches nothing",
+            "Tags are text: add `value_type: integer` to compare numbers.",
+        ),
+        (
+            [{"type": "value", "key": "A", "op": "ne", "value": "absent"}],
+            "`A ne absent` matches everything",
+            "Write `value: present` without `op`.",
+        ),
+        (
+            [{"type": "value", "key": "A", "op": "in", "value": "absent"}],
+            None,  # a text in which texts are looked for
+            "",
+        ),
+        (
+            [{"type": "value", "key": "tag:A", "value_type": "normalize", "value": "Prod "}],
+            "`tag:A (normalize): Prod ` matches nothing",
+            "`value_type: normalize` makes letters small and takes the space around away: write `prod`.",
+        ),
+        (
+            [{"type": "value", "key": "tag:A", "value_type": "integer", "value": "absent"}],
+            "`tag:A (integer): absent` matches nothing",
+            "`value_type: integer` makes a missing key 0: leave it away to ask for `absent`.",
+        ),
+        (
+            [{"type": "list-item", "key": "Rules", "attrs": [{"Port": "1"}, {"Port": "2"}]}],
+            "`Port: 1` and `Port: 2` are never both true, so no item matches",
+            "If any of them will do, put them into an `or`, or use `op: in` with a list.",
+        ),
+    ],
+)
+def test_what_is_said(filters: list[Any], sentence: str | None, hint: str) -> None:
+    said = [(wording.sentence(each), wording.hint(each)) for each in constants(filters)]
+    assert said == ([(sentence, hint)] if sentence else [])
+
+
+def test_many_parts_are_not_all_named() -> None:
+    less = [{"type": "value", "key": "A", "op": "ne", "value": each} for each in (1, 2, 3, 4, 5)]
+    some = {"type": "value", "key": "A", "op": "in", "value": [1, 2, 3, 4, 5]}
+    [found] = constants([*less, some])
+    assert wording.sentence(found) == (
+        "`A ne 1`, `A ne 2`, `A ne 3` and 3 more are never all true, so the policy matches nothing"
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +16,7 @@ from botocore import xform_name
 from finops_policy.custodian.knowledge import knowledge
 from finops_policy.lint import metrics
 from finops_policy.lint.policies import policies_of
-from finops_policy.lint.subject import PLAIN, Source
+from finops_policy.lint.subject import PLAIN, LintedPolicy, Source
 from finops_policy.sources import parse
 from tests.lint.rules_kit import managers
 
@@ -51,10 +53,14 @@ def matched(*filters: Any) -> bool:
 
 
 def read(*filters: dict[str, Any], resource: str = "aws.ec2") -> list[metrics.Metric]:
-    text = f"policies: [{{name: a, resource: {resource}, filters: {list(filters)}}}]".encode()
-    source = Source(Path("p.yaml"), "p.yaml", PLAIN, text.decode(), parse(text, "p.yaml"))
+    return list(metrics.metrics(policy_of(filters, resource)))
+
+
+def policy_of(filters: Iterable[dict[str, Any]], resource: str) -> LintedPolicy:
+    text = json.dumps({"policies": [{"name": "a", "resource": resource, "filters": list(filters)}]})
+    source = Source(Path("p.yaml"), "p.yaml", PLAIN, text, parse(text.encode(), "p.yaml"))
     [policy] = policies_of([source], {"p.yaml": True}, knowledge())
-    return list(metrics.metrics(policy))
+    return policy
 
 
 def test_namespaces_are_custodians() -> None:
@@ -170,12 +176,19 @@ def test_aws_tells_the_date(name: str) -> None:
         assert any(has(shape, key.split(".")) for shape in answers(manager))
 
 
+def ages(*filters: dict[str, Any]) -> list[float | None]:
+    policy = policy_of([FILTER, *filters], "aws.ec2")
+    return list(metrics.least_ages(policy, policy.filters[0], metrics.on_age(policy)))
+
+
 def test_ages_in_hours_and_minutes() -> None:
-    text = "{name: a, resource: aws.ec2, filters: [{type: instance-age, days: 1, hours: 12, minutes: 720}]}"
-    data = f"policies: [{text}]".encode()
-    source = Source(Path("p.yaml"), "p.yaml", PLAIN, data.decode(), parse(data, "p.yaml"))
-    [policy] = policies_of([source], {"p.yaml": True}, knowledge())
-    assert list(metrics.least_ages(policy, policy.filters[0], metrics.on_age(policy))) == [2]
+    assert ages({"type": "instance-age", "days": 1, "hours": 12, "minutes": 720}) == [2]
+
+
+def test_ages_that_nobody_knows() -> None:
+    assert ages({"type": "instance-age", "days": "${days}"}, {"type": "marked-for-op", "op": "stop"}) == [None, None]
+    assert None in ages(*[{"type": "instance-age", "days": 1}] * 101)
+    assert None not in ages(*[{"type": "instance-age", "days": 1}] * 100)
 
 
 def test_the_retention_table_goes_from_old_to_young() -> None:

@@ -73,6 +73,11 @@ def test_a_library_is_in_its_place(place: Path) -> None:
     assert told("policies", workspace="policies") == []
 
 
+def test_a_folder_without_packs_is_no_library(place: Path) -> None:
+    write(place, {"policies/profiles/ours.yaml": PROFILE})
+    assert [each[2] for each in told(".")] == ["Lint with --workspace policies."]
+
+
 @pytest.mark.parametrize("text", ["apiVersion: finops-policy/v1\n- x\n", "apiVersion: finops-policy/v1\nkind: [x\n"])
 def test_a_broken_file_has_a_place_too(text: str, place: Path) -> None:
     write(place, {"a.yaml": text})

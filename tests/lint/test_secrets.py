@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 
 from finops_policy.lint.rules.secret import RULE
 from finops_policy.lint.secrets import concealed, masked, secrets
+from finops_policy.lint.subject import Source
+from finops_policy.model import Diagnostic, Mark
+from finops_policy.sources import shown
 from tests.lint.kit import linted
 
 _CHARACTERS = random.Random(4)
@@ -141,21 +144,25 @@ def test_secrets_are_told_at_their_places_in_comments_too_and_never_repeated(tmp
 
 
 def test_messages_of_other_rules_do_not_quote_secrets(tmp_path: Path) -> None:
+    """Short ones whole, long ones as :func:`shown` cuts them."""
     key, token, password = SECRETS["an AWS access key id"][0], SECRETS["a GitHub token"][-1], "Tr0ub4dor" + "&3"
-    text = (
-        f"policies:\n  - name: a\n    resource: {key}\n  - name: b\n    resource: ec2\n    password: {password}\n"
-        f"    description: [{token}]\n    {password}: 1\n"
-    )
-    report = linted(tmp_path, text)
-    before = [each.diagnostic for each in report.told]
-    after = list(concealed(before, report.sources.values()))
-    quoted = [secret for secret in (key[4:], token[11:31], password) if any(secret in str(each) for each in before)]
-    assert len(quoted) >= 2
-    assert not any(secret in str(each) for each in after for secret in quoted)
-    assert [replace(each, message="", hint="") for each in before] == [
-        replace(each, message="", hint="") for each in after
+    text = f"# {key} {token}\npassword: {password}\n"
+    source = Source(tmp_path / "a.yaml", "a.yaml", "", text, None)
+    quoting = [
+        Diagnostic("schema", f"got the text {shown(value)}, not a number", Mark("a.yaml", 1, 3), f"Not {value}.")
+        for value in (key, token, password)
     ]
-    assert list(concealed(before, [])) == before
+    others = [
+        Diagnostic("schema", "`password` is no key", Mark("a.yaml", 2, 1)),
+        replace(quoting[0], mark=Mark("b.yaml")),
+    ]
+    found = list(concealed([*quoting, *others], [source]))
+    assert [each.message for each in found[:3]] == [
+        f"got the text `{before}***`, not a number" for before in ("AKIA", "github_pat_", "")
+    ]
+    assert not any(secret in each.hint for each in found[:3] for secret in (key, token, password))
+    assert [each.mark for each in found[:3]] == [each.mark for each in quoting]
+    assert found[3:] == others
 
 
 def test_secrets_are_found_in_a_file_that_is_not_yaml(tmp_path: Path) -> None:

@@ -115,6 +115,13 @@ def test_inner_and_outer_comments_keep_a_rule_silent_once(tmp_path: Path) -> Non
     assert lines(report, UNUSED) == [5]
 
 
+def test_a_comment_without_reason_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    text = f"policies:\n- name: a {IGNORE}\n  resource: aws.ec2\n  filters:\n  - nothing {WHY}\n"
+    report = linted(tmp_path, text)
+    assert suppressed(report) == [5]
+    assert lines(report, NO_REASON) == [2]
+
+
 def test_suppressed_ones_are_counted_and_keep_their_reason(tmp_path: Path) -> None:
     report = linted(tmp_path, f"policies:\n- name: a\n  resource: aws.ec2\n  filters: [nothing, nothing-2] {WHY}\n")
     assert report.suppressed == 2
@@ -295,7 +302,10 @@ def test_nothing_keeps_silent_what_is_wrong_with_comments(rule: str, tmp_path: P
     report = linted(tmp_path, text)
     assert not report.suppressed
     assert {each.diagnostic.rule for each in report.active} == {NO_REASON, UNUSED, UNKNOWN}
-    assert f"no comment keeps `{rule}` silent, which is about comments" in told(report, UNUSED)
+    assert told(report, UNUSED) == [
+        f"no comment keeps `{rule}` silent, which is about comments",
+        "nothing here breaks schema any more",
+    ]
     assert {each.diagnostic.mark.line for each in report.active} == {2, 3, 4}
 
 

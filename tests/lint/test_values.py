@@ -27,6 +27,11 @@ FOUND = st.one_of(SCALARS, DATES, st.lists(SCALARS, max_size=3), st.just({"a": 1
 WANTED = st.one_of(SCALARS, st.sampled_from(WORDS), st.lists(SCALARS, max_size=3), st.integers(-50, 50))
 
 
+def value(op: str, wanted: Any, kind: str = "") -> dict[str, Any]:
+    data = {"type": "value", "key": "Key", "value": wanted}
+    return data | ({"op": op} if op else {}) | ({"value_type": kind} if kind else {})
+
+
 @st.composite
 def filters(draw: st.DrawFn, key: str = "Key") -> dict[str, Any]:
     data = {"type": "value", "key": key, "value": draw(WANTED)}
@@ -58,6 +63,11 @@ def covered(members: list[dict[str, Any]], resource: dict[str, Any]) -> bool:
 @settings(max_examples=1500, deadline=None)
 @given(st.lists(filters(), min_size=1, max_size=4), st.one_of(st.just({}), FOUND.map(lambda found: {"Key": found})))
 @example([{"type": "value", "key": "Key", "op": "gt", "value": "absent"}], {"Key": "b"})
+@example([value("lt", -1, "integer")], {"Key": -2})
+@example([value("gt", 3, "integer")], {"Key": 4})
+@example([value("ne", 5, "age"), value("gt", 5, "age"), value("lt", 5, "age"), value("", "present")], {"Key": "a"})
+@example([value("", "empty"), value("ne", ""), value("ne", 0)], {"Key": []})
+@example([value("", "not-null"), *(value(op, each) for op in ("lt", "ge") for each in (5, "a"))], {"Key": {"a": 1}})
 @example([{"type": "value", "key": "Key", "value": True}, {"type": "value", "key": "Key", "value": 1}], {"Key": True})
 def test_every_value_has_a_world(members: list[dict[str, Any]], resource: dict[str, Any]) -> None:
     assert covered(members, resource)
@@ -73,8 +83,7 @@ def test_every_tag_has_a_world(members: list[dict[str, Any]], value: str | None)
 @pytest.mark.parametrize("op", ["", *OPERATORS])
 def test_a_missing_key_is_answered_as_by_custodian(op: str, kind: str) -> None:
     for wanted in (5, "a", "absent", "present", "empty", "not-null", [], ["a", 5], True, 0, None):
-        data = {"type": "value", "key": "Key", "value": wanted}
-        data |= ({"op": op} if op else {}) | ({"value_type": kind} if kind else {})
+        data = value(op, wanted, kind)
         test, said = values.test_of(data), truth(data, {})
         if test is None or said is None:
             continue

@@ -59,7 +59,7 @@ def test_every_cell_must_be_there_and_equal(
 
 def test_a_command_that_failed_breaks_a_case() -> None:
     whole = Side(ENDED, _cells({"p": {"a"}, "q": set()}), {}, {})
-    failed = Side(Measured(1, 1.0, 1.0, MIB, "", "no such policy"), whole.matches, {}, {})
+    failed = Side(Measured(1, 1.0, 1.0, MIB, MIB, "", "no such policy"), whole.matches, {}, {})
     assert _broken(WORK, whole, whole, "peer") == []
     assert _broken(WORK, failed, failed, "peer") == [
         "peer ended with 1: no such policy",

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Final
 
 from finops_policy.lint.formats.places import Place
-from finops_policy.lint.formats.spelling import cells, spell
+from finops_policy.spelling import cells, spell
 
 _CUT: Final = "..."
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from finops_policy.lint.formats.spelling import plain
 from finops_policy.lint.report import Report, Told
 from finops_policy.lint.rule import Level
+from finops_policy.spelling import plain
 
 _COMMANDS: Final = {Level.ERROR: "error", Level.WARNING: "warning", Level.NOTE: "notice"}
 _DATA: Final = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})

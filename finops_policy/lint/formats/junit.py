@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from finops_policy.lint.formats.spelling import plain
 from finops_policy.lint.report import Report, Told
 from finops_policy.lint.rule import Level
+from finops_policy.spelling import plain
 
 _FAILING: Final = (Level.ERROR, Level.WARNING)
 _NAME: Final = "finops-policy lint"

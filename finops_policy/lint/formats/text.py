@@ -9,10 +9,10 @@ from typing import Final
 
 from finops_policy.lint.formats.excerpt import beginning, excerpt
 from finops_policy.lint.formats.places import place
-from finops_policy.lint.formats.spelling import plain
 from finops_policy.lint.report import Report, Told
 from finops_policy.lint.rule import Level
 from finops_policy.model import Mark
+from finops_policy.spelling import plain
 
 _WITHOUT_TERMINAL: Final = (100, 24)
 _NARROWEST: Final = 40
@@ -60,8 +60,9 @@ class _Writer:
             return
         digits = len(str(mark.line))
         room = self._width - digits - 6
-        shown = excerpt(found, room)
-        above = self._report.sources[mark.path].lines[mark.line - 2] if mark.line > 1 else ""
+        lines = self._report.sources[mark.path].shown
+        shown = excerpt(found._replace(line=lines[mark.line - 1]), room)
+        above = lines[mark.line - 2] if mark.line > 1 else ""
         if above.strip() and not shown.cut:
             yield self._row(f"{mark.line - 1:{digits}}", beginning(above, room))
         yield self._row(str(mark.line), shown.text)

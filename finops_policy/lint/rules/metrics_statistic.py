@@ -35,6 +35,6 @@ RULE = Rule(
     "metrics-statistic",
     Level.WARNING,
     "A metric is asked for by a statistic that says nothing of it.",
-    "The average of a count of requests is 1, however many there were: every comparison with it is wrong.",
+    "The average of a count of requests is 1, however many there were: comparing it says nothing.",
     check,
 )

@@ -45,8 +45,9 @@ def _root(path: Path) -> Path | None:
 
 
 def _hint(path: Path, kind: str) -> str:
-    if path.suffix != ".yaml" and _root(path.with_suffix(".yaml")):
-        return f"Call it {path.with_suffix('.yaml').name}."
+    renamed = path.with_suffix(".yaml")
+    if _root(renamed):
+        return f"Call it {renamed.name}."
     place = next(each for each, read in PLACES.items() if read == kind)
     return f"It is read from {place} in a workspace."
 
