@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
+OWN := .venv-own
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.cfg
 
-.PHONY: run test bench lint format clean
+.PHONY: run test bench own lint format clean
 
 run: $(VENV)/.sandbox
 	$(BIN)/finops-policy run --customer acme --profile hipaa --sandbox --fail-on never --allow-incomplete
@@ -15,8 +16,14 @@ test: $(VENV)/.dev lint
 	$(BIN)/pytest -n auto --cov --cov-report=term
 
 # Against Cloud Custodian and c7n-org, which are installed apart: see docs/performance.md.
-bench: $(VENV)/.dev $(PEERS)/.installed
+bench: $(VENV)/.dev $(PEERS)/.installed own
 	$(BIN)/python -m bench
+
+# As users have it: an editable install takes 40 ms more to start.
+own:
+	$(PYTHON) -m venv $(OWN)
+	$(OWN)/bin/python -m pip install --quiet .
+	$(OWN)/bin/python -m pip install --quiet --force-reinstall --no-deps .
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -30,7 +37,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) $(OWN) build dist *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'

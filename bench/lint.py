@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -18,7 +17,7 @@ import yaml
 
 from bench.cases import Bench, Figure, Result, mib, seconds, share, times
 from bench.measure import Measured, measure
-from bench.sides import PEERS, offline_environment, policies
+from bench.sides import OWN, PEERS, offline_environment, policies
 
 FINDINGS = 3
 TYPICAL = "ec2-idle"
@@ -94,7 +93,7 @@ class _Sides:
         return measure([str(PEERS / "custodian"), "validate", *map(str, files)], self._homes[0], self._folder)
 
     def ours(self, files: Sequence[Path]) -> Measured:
-        command = [str(Path(sys.executable).with_name("finops-policy")), "lint", *map(str, files)]
+        command = [str(OWN / "finops-policy"), "lint", *map(str, files)]
         return measure(command, self._homes[1], self._folder)
 
 

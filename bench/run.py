@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import json
 import os
 import platform
 import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from bench import cases, lint
 from bench.cases import Bench, Figure, Result
 from bench.fake_aws import ROOT
-from bench.sides import PEERS
+from bench.sides import OWN, PEERS
 
 CASES = {**lint.CASES, **cases.CASES}
 PAGE = ROOT / "docs" / "performance.md"
+KEPT = ROOT / "bench" / "results.json"
+"""The last result of each case: one that is run alone leaves the others as they were."""
 _COLUMNS = ("case", "what", "peer", "ours", "ratio", "gate", "met")
 
 
@@ -34,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if unknown := set(chosen.names) - set(CASES):
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
-    if not (PEERS / "c7n-org").exists():
-        parser.error("the peers are not installed: make bench")
+    if not (PEERS / "c7n-org").exists() or not (OWN / "finops-policy").exists():
+        parser.error("what is compared is not installed: make bench")
     names = [name for name in CASES if not chosen.names or name in chosen.names]
     with tempfile.TemporaryDirectory(prefix="finops-policy-bench-") as temporary:
         folder = chosen.keep or Path(temporary)
@@ -46,8 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for result in results:
         for sentence in result.broken[:20]:
             print(f"BROKEN {result.name}: {sentence[:1000]}")
-    if not (chosen.no_page or chosen.quick or chosen.names):
-        PAGE.write_text(_page(results))
+    if not (chosen.no_page or chosen.quick):
+        kept = json.loads(KEPT.read_text()) | {result.name: _kept(result) for result in results}
+        KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+        PAGE.write_text(_page(kept))
         print(f"Written: {PAGE}")
     return 1 if any(result.broken for result in results) else 0
 
@@ -83,27 +89,35 @@ def _text(rows: Sequence[tuple[str, ...]]) -> str:
     )
 
 
-def _page(results: Sequence[Result]) -> str:
+def _kept(result: Result) -> dict[str, Any]:
+    return {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "load": ", ".join(f"{each:.1f}" for each in os.getloadavg()),
+        "rows": _rows([result]),
+        "note": result.note,
+        "broken": result.broken[:5],
+    }
+
+
+def _page(kept: Mapping[str, Mapping[str, Any]]) -> str:
     table = ["| " + " | ".join(_COLUMNS) + " |", "|" + "---|" * len(_COLUMNS)]
-    table += ["| " + " | ".join(row) + " |" for row in _rows(results)]
-    verdicts = [f"- {result.name}: {result.note}." for result in results if result.note and not result.broken]
-    broken = [f"- **{result.name} is broken**: {each}" for result in results for each in result.broken[:5]]
-    return _PAGE.format(
-        date=dt.datetime.now(dt.UTC).date().isoformat(),
-        machine=_machine(),
-        versions=_versions(),
-        table="\n".join(table),
-        verdicts="\n".join(verdicts + broken),
-    )
+    found = {name: kept[name] for name in CASES if name in kept}
+    table += ["| " + " | ".join(row) + " |" for each in found.values() for row in each["rows"]]
+    verdicts = []
+    for name, each in found.items():
+        verdicts.append(
+            f"- {name}: {each['date']}, load averages when it ended {each['load']}; {each['note'] or 'done'}."
+        )
+        verdicts += [f"- **{name} is broken**: {sentence}" for sentence in each["broken"]]
+    return _PAGE.format(machine=_machine(), versions=_versions(), table="\n".join(table), verdicts="\n".join(verdicts))
 
 
 def _machine() -> str:
     cpu = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     return (
         f"{os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), {memory:.0f} GiB, {platform.system()} "
-        f"{platform.release()}; load averages when it ended: {load}"
+        f"{platform.release()}"
     )
 
 
@@ -126,7 +140,6 @@ on the same policy and account files, against the same fake AWS (`bench/fake_aws
 are compared resource by resource before any figure counts; a difference fails the bench. The ratio says how many times
 the peer's figure is ours.
 
-- Date: {date}
 - Machine: {machine}
 - Versions: {versions}
 
@@ -158,7 +171,7 @@ sides of a ratio, but not evenly.
 
 ```
 make bench                          # installs the peers into .venv-peers, runs all cases, writes this page
-.venv/bin/python -m bench run-5k    # one case; prints only
+.venv/bin/python -m bench run-5k    # one case; the others stay as they were
 .venv/bin/python -m bench --quick   # a smoke test
 ```
 """

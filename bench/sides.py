@@ -20,6 +20,8 @@ from bench.fake_aws import ROOT, Fake
 from bench.measure import During, Measured, measure
 
 PEERS = ROOT / ".venv-peers" / "bin"
+OWN = ROOT / ".venv-own" / "bin"
+"""finops-policy as users have it: not editable, and without what its development needs."""
 POLICIES = ROOT / "bench" / "policies"
 CUSTOMER = "bench"
 ROLE = "arn:aws:iam::{}:role/reader"

@@ -19,9 +19,9 @@ import click
 
 from finops_policy.catalog import Catalog
 from finops_policy.cli import cli
-from finops_policy.compiler import PLACEHOLDER
 from finops_policy.custodian.library import is_global, load_types
 from finops_policy.lint.rules import RULES
+from finops_policy.marks import PLACEHOLDER
 from finops_policy.model import CompiledPolicy, Framework, Pack, Parameter, Policy, Profile
 from finops_policy.project import load
 

@@ -11,15 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from finops_policy.model import (
-    Control,
-    ControlMapping,
-    ControlVerdict,
-    Coverage,
-    Framework,
-    Status,
-    Strength,
-)
+from finops_policy.model import Control, ControlMapping, ControlVerdict, Coverage, Framework, Status, Strength
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from finops_policy import validation
 from finops_policy.customer import Customer
 from finops_policy.errors import InvalidFilesError, UsageError, did_you_mean
 from finops_policy.library import library_root
-from finops_policy.model import Diagnostic, Framework, Mark, Pack, Profile, Waiver
+from finops_policy.marks import Diagnostic, Mark
+from finops_policy.model import Framework, Pack, Profile, Waiver
 from finops_policy.money import Price
 from finops_policy.reading import customer_of, framework_of, pack_of, prices_of, profile_of, waivers_of
 from finops_policy.sources import Document, read

@@ -16,12 +16,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from finops_policy.customer import Customer
 from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, did_you_mean
+from finops_policy.marks import PLACEHOLDER, Diagnostic, Mark
 from finops_policy.model import (
-    PLACEHOLDER,
     CompiledPolicy,
-    Diagnostic,
     Framework,
-    Mark,
     Pack,
     Parameter,
     ParameterValue,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from finops_policy.model import Mark, Settings
+from finops_policy.marks import Mark
+from finops_policy.model import Settings
 
 ENABLED: Final = "enabled"
 """In the place of regions: those enabled in the account, which AWS is asked for when it runs."""

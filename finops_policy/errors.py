@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from finops_policy.model import Diagnostic
+    from finops_policy.marks import Diagnostic
 
 
 class ExitCode(IntEnum):

@@ -19,17 +19,8 @@ from finops_policy.compiler import compile_set
 from finops_policy.custodian.offline import judge_offline
 from finops_policy.customer import Account, Customer
 from finops_policy.errors import InvalidFilesError, UsageError
-from finops_policy.model import (
-    CompiledPolicy,
-    Diagnostic,
-    Mark,
-    Pack,
-    PackChoice,
-    ParameterValue,
-    Posture,
-    Profile,
-    Setting,
-)
+from finops_policy.marks import Diagnostic, Mark
+from finops_policy.model import CompiledPolicy, Pack, PackChoice, ParameterValue, Posture, Profile, Setting
 from finops_policy.sources import Document, read
 
 MOMENT = re.compile(r"now-(\d+)([dhm])(:date)?")

@@ -14,7 +14,8 @@ from finops_policy import aws
 from finops_policy.customer import Account, Customer, LeftOut, Organization
 from finops_policy.errors import DiscoveryError, InvalidFilesError
 from finops_policy.failures import call_errors, explain
-from finops_policy.model import Diagnostic, FailureKind
+from finops_policy.marks import Diagnostic
+from finops_policy.model import FailureKind
 
 NAME_LENGTH: Final = 50
 TAGS_AT_ONCE: Final = 4

@@ -25,7 +25,8 @@ from finops_policy.customer import Account, Customer
 from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, UsageError, did_you_mean
 from finops_policy.failures import known_regions
-from finops_policy.model import CompiledPolicy, Diagnostic, Mark, Pack, Policy, Profile, Severity
+from finops_policy.marks import Diagnostic, Mark
+from finops_policy.model import CompiledPolicy, Pack, Policy, Profile, Severity
 from finops_policy.plain_accounts import (
     Listed,
     choose,

@@ -16,7 +16,7 @@ from finops_policy import sources
 from finops_policy.customer import ENABLED, HOME_REGIONS, Account, Role
 from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, UsageError, did_you_mean
-from finops_policy.model import Diagnostic, Mark
+from finops_policy.marks import Diagnostic, Mark
 from finops_policy.sources import Document
 from finops_policy.validation import validate
 

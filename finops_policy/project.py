@@ -9,7 +9,8 @@ from finops_policy.catalog import Catalog
 from finops_policy.compiler import CompiledSet, compile_set
 from finops_policy.customer import ENABLED, Account, Customer, Organization
 from finops_policy.errors import UsageError, did_you_mean
-from finops_policy.model import Diagnostic, Framework, Pack, Profile, Target, Waiver
+from finops_policy.marks import Diagnostic
+from finops_policy.model import Framework, Pack, Profile, Target, Waiver
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,11 @@ from typing import Any
 from finops_policy.customer import Account, Customer, Organization, Role
 from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, did_you_mean
+from finops_policy.marks import Diagnostic, Mark
 from finops_policy.model import (
     Control,
     ControlMapping,
-    Diagnostic,
     Framework,
-    Mark,
     Pack,
     PackChoice,
     Parameter,

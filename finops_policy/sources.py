@@ -25,7 +25,7 @@ from yaml import CSafeLoader
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from finops_policy.errors import InvalidFilesError
-from finops_policy.model import Diagnostic, Mark
+from finops_policy.marks import Diagnostic, Mark
 from finops_policy.yaml_words import mark_of, syntax_problem
 
 if TYPE_CHECKING:

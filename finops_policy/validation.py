@@ -1,28 +1,22 @@
 """Files against their JSON Schema (2020-12), told as people would: where, what, and how to mend it.
 
-jsonschema walks the schema; this module chooses the errors and words them. Of an ``anyOf`` only the branch the writer
-meant is told, the one whose type fits. A few keywords are our own, to name each key and item at its place, and to
-agree with editors where Python differs from ECMA 262: in patterns ``$`` is the very end, ``\\d`` and ``\\w`` are ASCII.
-Formats are checked, not only noted. Patterns are trusted: one with nested repetitions can take very long.
-
-Importing jsonschema takes longer than all the rest of a start, hence it is imported late.
+jsonschema walks the schema, with a few ``keywords`` of our own; this module chooses the errors and words them. Of an
+``anyOf`` only the branch the writer meant is told, the one whose type fits. Formats are checked, not only noted.
+Patterns are trusted: one with nested repetitions can take very long.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import urlsplit
 
 from finops_policy.errors import did_you_mean
+from finops_policy.keywords import FORMATS, draft_7, draft_2020_12
 from finops_policy.library import library_root
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import Document, Steps, shown
 from finops_policy.yaml_words import QUOTE, UNQUOTE
 
@@ -42,10 +36,6 @@ _TYPES: Final = {
     "null": "empty",
 }
 _MOST_NAMED: Final = 12
-_DOLLAR = re.compile(r"(\\.|\[(?:\\.|[^\]\\])*\])|\$", re.DOTALL)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_ATOM: Final = r"[^\s@\"(),.:;<>\[\\\]]+"
-_EMAIL = re.compile(rf"{_ATOM}(\.{_ATOM})*@[\w-]+(\.[\w-]+)+")
 
 
 @cache
@@ -62,10 +52,15 @@ def validate(document: Document, kind: str) -> list[Diagnostic]:
     if (stranger := _stranger(document, expected)) is not None:
         return [stranger]
     found = []
-    for told in _tell(_validator_of(kind).iter_errors(document.data), f"a {expected['title'].lower()} file"):
+    for told in _tell(_validator(kind).iter_errors(document.data), f"a {expected['title'].lower()} file"):
         mark = document.key_mark(*told.steps) if told.of_key else document.mark(*told.steps)
         found.append(Diagnostic(RULE, told.sentence(), mark, told.hint))
     return sorted(found, key=lambda diagnostic: diagnostic.mark)
+
+
+@cache
+def _validator(kind: str) -> Draft202012Validator:
+    return draft_2020_12()(schema(kind))
 
 
 def check_value(schema: Mapping[str, Any], value: object) -> str:
@@ -75,7 +70,7 @@ def check_value(schema: Mapping[str, Any], value: object) -> str:
     'must be at most 455: got 500'
     """
     plain = list(value) if isinstance(value, tuple) else value
-    for told in _tell(_validator(schema).iter_errors(plain), "the value"):
+    for told in _tell(draft_2020_12()(schema).iter_errors(plain), "the value"):
         return f"is wrong: {_subject(told.steps, 'the list')} {told.what}" if told.steps else told.what
     return ""
 
@@ -85,7 +80,7 @@ def mistakes(schema: Mapping[str, Any], value: object, root: str) -> Iterator[Mi
 
     Patterns and formats are taken as jsonschema takes them, like Cloud Custodian does.
     """
-    return _tell(_draft7()(schema).iter_errors(value), root)
+    return _tell(draft_7()(schema).iter_errors(value), root)
 
 
 def _stranger(document: Document, expected: Mapping[str, Any]) -> Diagnostic | None:
@@ -252,7 +247,7 @@ def _pattern(error: ValidationError) -> tuple[str, str]:
 
 
 def _format(error: ValidationError) -> tuple[str, str]:
-    return f"must be {_FORMATS[str(error.validator_value)][1]}: got {_got(error.instance)}", _description(error)
+    return f"must be {FORMATS[str(error.validator_value)][1]}: got {_got(error.instance)}", _description(error)
 
 
 def _unique(error: ValidationError) -> tuple[str, str]:
@@ -298,139 +293,4 @@ _WORDS: Final[Mapping[str, Callable[[ValidationError], tuple[str, str]]]] = {
     "maxItems": _count("must have at most", "item"),
     "minProperties": _count("must have at least", "key"),
     "maxProperties": _count("must have at most", "key"),
-}
-
-
-# --- Keywords of our own --------------------------------------------------------------------------------------------
-
-
-@cache
-def _validator_of(kind: str) -> Draft202012Validator:
-    return _validator(schema(kind))
-
-
-def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
-    return _validator_class()(schema)
-
-
-@cache
-def _validator_class() -> type[Draft202012Validator]:
-    from jsonschema import validators
-
-    own = {**_told_apart(), "pattern": _match, "format": _check_format}
-    extended: type[Draft202012Validator] = validators.extend(  # type: ignore[no-untyped-call]
-        validators.Draft202012Validator, own
-    )
-    return extended
-
-
-@cache
-def _draft7() -> type[Draft202012Validator]:
-    from jsonschema import validators
-
-    extended: type[Draft202012Validator] = validators.extend(  # type: ignore[no-untyped-call]
-        validators.Draft7Validator, _told_apart()
-    )
-    return extended
-
-
-def _told_apart() -> dict[str, Any]:
-    return {
-        "required": _each_missing,
-        "additionalProperties": _each_additional,
-        "propertyNames": _each_name,
-        "uniqueItems": _each_repeated,
-    }
-
-
-def _mistake(**facts: Any) -> ValidationError:
-    from jsonschema.exceptions import ValidationError
-
-    return ValidationError("", **facts)
-
-
-def _each_missing(_: Draft202012Validator, keys: Iterable[str], instance: Any, __: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, dict):
-        yield from (_mistake(path=(key,), instance=key) for key in keys if key not in instance)
-
-
-def _each_additional(
-    validator: Draft202012Validator, allowed: Any, instance: Any, schema: Any
-) -> Iterator[ValidationError]:
-    if isinstance(instance, dict):
-        for key in instance.keys() - schema.get("properties", {}).keys():
-            if any(re.search(pattern, key) for pattern in schema.get("patternProperties", ())):
-                continue
-            if allowed is False:
-                yield _mistake(path=(key,), instance=key)
-            else:
-                yield from validator.descend(instance[key], allowed, path=key)
-
-
-def _each_name(validator: Draft202012Validator, names: Any, instance: Any, _: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, dict):
-        for key in instance:
-            if errors := list(validator.descend(key, names)):
-                yield _mistake(path=(key,), instance=key, context=errors)
-
-
-def _each_repeated(_: Draft202012Validator, unique: bool, instance: Any, __: Any) -> Iterator[ValidationError]:
-    if unique and isinstance(instance, list):
-        seen: set[str] = set()
-        for index, item in enumerate(instance):
-            text = json.dumps(item, sort_keys=True)
-            if text in seen:
-                yield _mistake(path=(index,), instance=item)
-            seen.add(text)
-
-
-def _match(_: Draft202012Validator, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not (_is_regex(pattern) and _regex(pattern).search(instance)):
-        yield _mistake()
-
-
-def _check_format(_: Draft202012Validator, name: str, instance: Any, __: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not _FORMATS[name][0](instance):
-        yield _mistake()
-
-
-@cache
-def _regex(pattern: str) -> re.Pattern[str]:
-    """The pattern as ECMA 262 means it; raises ValueError when it is none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # "possible nested set" means nothing to who writes a pack
-        try:
-            return re.compile(_DOLLAR.sub(lambda found: found.group(1) or r"\Z", pattern), re.ASCII)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"not a regular expression: {pattern}") from error
-
-
-def _is_regex(text: str) -> bool:
-    try:
-        _regex(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return bool(_DATE.fullmatch(text) and dt.date.fromisoformat(text))
-    except ValueError:
-        return False
-
-
-def _is_uri(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return bool(parts.scheme and (parts.netloc or parts.path) and not re.search(r"\s", text))
-    except ValueError:
-        return False
-
-
-_FORMATS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
-    "date": (_is_date, "a date such as 2026-12-31"),
-    "email": (_EMAIL.fullmatch, "an e-mail address such as finops@example.com"),
-    "uri": (_is_uri, "an address such as https://example.com/page"),
-    "regex": (_is_regex, "a regular expression"),
 }

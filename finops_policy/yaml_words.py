@@ -6,7 +6,7 @@ from typing import Final
 
 import yaml
 
-from finops_policy.model import Diagnostic, Mark
+from finops_policy.marks import Diagnostic, Mark
 
 QUOTE: Final = "Put it in quotes."
 UNQUOTE: Final = "Remove the quotes."

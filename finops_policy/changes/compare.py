@@ -11,7 +11,8 @@ from finops_policy.changes.model import Change, Comparison, Effect, Kind, Sectio
 from finops_policy.changes.packs import compare_packs
 from finops_policy.changes.plain import compare_plain
 from finops_policy.changes.versions import given_bump, needed_bump
-from finops_policy.model import Mark, Pack
+from finops_policy.marks import Mark
+from finops_policy.model import Pack
 
 Value = TypeVar("Value")
 

@@ -12,10 +12,10 @@ from finops_policy.changes.model import Change, Effect, Kind, Section
 from finops_policy.changes.packs import TEXTS, setting_effect
 from finops_policy.compiler import in_range
 from finops_policy.customer import ENABLED, Account, Customer, Role
+from finops_policy.marks import Mark
 from finops_policy.model import (
     Control,
     Framework,
-    Mark,
     Pack,
     PackChoice,
     ParameterValue,

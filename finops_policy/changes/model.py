@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from finops_policy.customer import Customer
-from finops_policy.model import Framework, Mark, Pack, Profile, Waiver
+from finops_policy.marks import Mark
+from finops_policy.model import Framework, Pack, Profile, Waiver
 
 
 class Kind(StrEnum):

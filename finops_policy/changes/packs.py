@@ -10,7 +10,8 @@ from typing import Any
 from finops_policy.changes.filters import Difference, Reach, compare_all, text
 from finops_policy.changes.model import Change, Effect, Kind, Section, joined, path_of
 from finops_policy.changes.remediation import compare_remediation
-from finops_policy.model import PLACEHOLDER, Mark, Pack, Parameter, ParameterValue, Policy
+from finops_policy.marks import PLACEHOLDER, Mark
+from finops_policy.model import Pack, Parameter, ParameterValue, Policy
 
 TEXTS = "what people read; nothing is found or done differently"
 

@@ -17,7 +17,8 @@ from typing import Any, Final, TypeVar
 
 from finops_policy.changes.model import PlainPolicy, Problem, Section, Snapshot
 from finops_policy.errors import InvalidFilesError
-from finops_policy.model import Mark, Waiver
+from finops_policy.marks import Mark
+from finops_policy.model import Waiver
 from finops_policy.revisions import Revision
 from finops_policy.sources import parse, read_bytes
 

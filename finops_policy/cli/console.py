@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from finops_policy.errors import FinopsPolicyError, InvalidFilesError
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.spelling import plain
 
 WIDTH_WITHOUT_TERMINAL = 100

@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 import rich_click as click
 from click.shell_completion import CompletionItem
 
-from finops_policy.model import Severity
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 NEVER = "never"
 
@@ -82,6 +80,8 @@ def sandbox(command: Command) -> Command:
 
 
 def fail_on(command: Command) -> Command:
+    from finops_policy.model import Severity
+
     return click.option(
         "--fail-on",
         type=click.Choice([*(each.value for each in Severity), NEVER]),

@@ -15,13 +15,19 @@ from typing import Any, Final
 
 from finops_policy.custodian.knowledge import Element, ResourceType
 
-_POLICY_KEYS: Final = frozenset({"name", "resource", "filters", "actions", "comment", "comments", "description",
-                                 "metadata", "region", "tags", "max-resources", "max-resources-percent", "mode"})  # fmt: skip
+_POLICY_KEYS: Final = frozenset({
+    "name", "resource", "filters", "actions", "comment", "comments", "description", "metadata", "region", "tags",
+    "max-resources", "max-resources-percent", "mode",
+})  # fmt: skip
 """Keys that nothing but the schema looks at; ``mode`` only where it is ``pull``."""
 _SIMPLE_VALUE_TYPES: Final = frozenset({"age", "integer", "float", "expiration", "normalize", "size", "cidr", "swap",
                                         "cidr_size", "unique_size", "expr", "version"})  # fmt: skip
 _MANAGERS: Final = ("", "S3.validate")
 """Validations of resource types that refuse nothing; that of buckets looks at ``query`` alone."""
+_MAKERS: Final = frozenset({
+    "", "BaseValueFilter.__init__", "MetricsFilter.__init__", "Notify.__init__", "Time.__init__",
+})  # fmt: skip
+"""Constructors that refuse nothing."""
 _PULL: Final = {"type": "pull"}
 _ZONES: Final = frozenset({"et", "ct", "mt", "pt", "utc"})
 _STATISTICS: Final = frozenset({"Average", "Sum", "Maximum", "Minimum", "SampleCount"})
@@ -59,13 +65,7 @@ def _action(item: Any, type_: ResourceType) -> bool:
 
 
 def _element(data: Mapping[str, Any], element: Element, type_: ResourceType) -> bool:
-    if element.init not in (
-        "",
-        "BaseValueFilter.__init__",
-        "MetricsFilter.__init__",
-        "Notify.__init__",
-        "Time.__init__",
-    ):
+    if element.init not in _MAKERS:
         return False
     check = _CHECKS.get(element.validate)
     return check is not None and check(data, type_)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from finops_policy.custodian.faults import Fault, Steps
@@ -268,6 +267,8 @@ def _nearest(name: str, known: Collection[str]) -> str:
 
 def _near(word: str, keys: Iterable[str]) -> str:
     """The key that is but a slip away from a word."""
+    from difflib import get_close_matches  # for those who make mistakes
+
     plain = {key.strip().lower(): key for key in keys}
     return next((plain[each] for each in get_close_matches(word, plain, n=1, cutoff=0.74)), "")
 

@@ -30,7 +30,8 @@ from finops_policy.evidence.chain import read_head
 from finops_policy.evidence.layout import new_run_id
 from finops_policy.evidence.signing import SigningKey
 from finops_policy.evidence.store import LocalStore
-from finops_policy.model import Coverage, Diagnostic, Target
+from finops_policy.marks import Diagnostic
+from finops_policy.model import Coverage, Target
 from finops_policy.money import Price
 from finops_policy.project import Project, outlook, select_policies
 from finops_policy.roles import Roles

@@ -17,7 +17,8 @@ from finops_policy.evidence import queries
 from finops_policy.evidence.parquet import read_coverage
 from finops_policy.evidence.store import read_run
 from finops_policy.formats.data import ReportInput
-from finops_policy.model import Framework, Mark, Waiver
+from finops_policy.marks import Mark
+from finops_policy.model import Framework, Waiver
 from finops_policy.savings import add_up
 
 

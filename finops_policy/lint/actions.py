@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from finops_policy.model import PLACEHOLDER
+from finops_policy.marks import PLACEHOLDER
 
 if TYPE_CHECKING:
     from finops_policy.lint.subject import LintedPolicy, Use

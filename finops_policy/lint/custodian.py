@@ -17,7 +17,7 @@ from finops_policy.custodian.conformity import faults, stray_keys, unknown_resou
 from finops_policy.custodian.faults import Fault
 from finops_policy.custodian.knowledge import Knowledge, ResourceType
 from finops_policy.lint.subject import LintedPolicy, Source
-from finops_policy.model import Diagnostic, Fix
+from finops_policy.marks import Diagnostic, Fix
 from finops_policy.sources import Steps, shown
 
 ODD = frozenset({"control-character", "non-string-key", "not-a-number", "yaml-tag"})

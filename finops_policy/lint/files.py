@@ -21,7 +21,7 @@ from yaml import YAMLError, safe_load
 
 from finops_policy.errors import InvalidFilesError, UsageError
 from finops_policy.lint.subject import PLAIN, Source
-from finops_policy.model import Diagnostic, Mark
+from finops_policy.marks import Diagnostic, Mark
 from finops_policy.sources import MAX_BYTES, Document, Steps, parse, read_bytes, shown
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")

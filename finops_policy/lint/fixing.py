@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from finops_policy.errors import FinopsPolicyError, InvalidFilesError
 from finops_policy.files import failure, replacing
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import Steps, parse
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from finops_policy.errors import InvalidFilesError, UsageError, did_you_mean
 from finops_policy.lint.files import label
 from finops_policy.lint.subject import Subject
-from finops_policy.model import Diagnostic, Mark
+from finops_policy.marks import Diagnostic, Mark
 
 if TYPE_CHECKING:
     from finops_policy.customer import Customer

@@ -24,7 +24,7 @@ from finops_policy.lint.secrets import concealed
 from finops_policy.lint.settings import Settings
 from finops_policy.lint.subject import PLAIN, Source, Subject
 from finops_policy.lint.suppressions import Suppressions
-from finops_policy.model import Diagnostic, Mark
+from finops_policy.marks import Diagnostic, Mark
 
 if TYPE_CHECKING:
     from finops_policy.revisions import Revision

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from finops_policy.errors import InvalidFilesError
 from finops_policy.lint.files import label
 from finops_policy.lint.subject import PLAIN, LintedPolicy, Source
-from finops_policy.model import PLACEHOLDER
+from finops_policy.marks import PLACEHOLDER
 from finops_policy.sources import Document, read
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from finops_policy.model import Diagnostic, Fix
+from finops_policy.marks import Diagnostic, Fix
 from finops_policy.yaml_words import QUOTE, UNQUOTE
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import Source
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 
 if TYPE_CHECKING:
     from finops_policy.lint.subject import Subject

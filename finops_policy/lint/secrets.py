@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from finops_policy.lint.subject import Source
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 
 _PRIVATE_KEY: Final = "a private key"
 _IN_URL: Final = "a password in a URL"

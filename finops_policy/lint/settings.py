@@ -16,7 +16,7 @@ from typing import Any, Final
 from finops_policy.errors import InvalidFilesError, did_you_mean
 from finops_policy.lint.files import label
 from finops_policy.lint.rule import Level, Rule
-from finops_policy.model import Diagnostic, Mark
+from finops_policy.marks import Diagnostic, Mark
 from finops_policy.sources import MAX_BYTES, read_bytes
 
 FILE_NAME: Final = "finops-policy.toml"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finops_policy.errors import InvalidFilesError, UsageError
-from finops_policy.model import Mark
+from finops_policy.marks import Mark
 from finops_policy.sources import Document, Steps
 
 if TYPE_CHECKING:

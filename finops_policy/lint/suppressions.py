@@ -21,7 +21,7 @@ import yaml
 
 from finops_policy.errors import did_you_mean
 from finops_policy.lint.subject import Source
-from finops_policy.model import Diagnostic, Fix, Mark
+from finops_policy.marks import Diagnostic, Fix, Mark
 
 _COMMENT: Final = re.compile(r"(?:^|\s)(#\s*finops-policy:\s*ignore\b(?:\s*\[([^\]]*)\])?(.*))$")
 NO_REASON, UNUSED, UNKNOWN = "suppression-reason", "suppression-unused", "suppression-unknown-rule"

@@ -10,7 +10,8 @@ from finops_policy.errors import InvalidFilesError
 from finops_policy.lint.subject import Source, Subject
 
 if TYPE_CHECKING:
-    from finops_policy.model import Mark, Pack
+    from finops_policy.marks import Mark
+    from finops_policy.model import Pack
     from finops_policy.revisions import Revision
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from finops_policy.lint.subject import Subject
-from finops_policy.model import Mark
+from finops_policy.marks import Mark
 from finops_policy.sources import Document, shown
 
 ANY: Final = "*"

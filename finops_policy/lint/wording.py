@@ -8,7 +8,7 @@ from typing import Final
 from finops_policy.lint.logic import Constant, Leaf, Part
 from finops_policy.lint.subject import LintedPolicy
 from finops_policy.lint.values import EQUAL, GREATER, LESS, OPPOSITE, UNEQUAL, ValueTest
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import shown
 
 _MOST_NAMED: Final = 4

@@ -30,18 +30,8 @@ from finops_policy.engine.worker import TargetResult, TargetTask, evaluate_targe
 from finops_policy.errors import EvidenceError
 from finops_policy.evidence.parquet import read_coverage, read_evaluations
 from finops_policy.failures import Failure, OutOfTimeError, absent_service, explain
-from finops_policy.model import (
-    CompiledPolicy,
-    Coverage,
-    Fact,
-    FailureKind,
-    Mark,
-    Severity,
-    Status,
-    Target,
-    Verdict,
-    Waiver,
-)
+from finops_policy.marks import Mark
+from finops_policy.model import CompiledPolicy, Coverage, Fact, FailureKind, Severity, Status, Target, Verdict, Waiver
 
 if TYPE_CHECKING:
     from finops_policy.roles import Roles

@@ -17,7 +17,8 @@ from finops_policy.customer import ENABLED, Account, Customer, Organization, Rol
 from finops_policy.engine.targets import Found, find_targets
 from finops_policy.errors import DiscoveryError, InvalidFilesError, UsageError
 from finops_policy.failures import Failure
-from finops_policy.model import FailureKind, Mark, Setting, Target
+from finops_policy.marks import Mark
+from finops_policy.model import FailureKind, Setting, Target
 from finops_policy.roles import Roles
 
 CALLER = aws.Identity("999900001111", "arn:aws:iam::999900001111:user/finops-runner")

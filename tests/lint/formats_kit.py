@@ -14,7 +14,7 @@ from finops_policy.lint.formats import FORMATS
 from finops_policy.lint.report import Report, Told
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import PLAIN, Source
-from finops_policy.model import Diagnostic, Fix, Mark
+from finops_policy.marks import Diagnostic, Fix, Mark
 from finops_policy.sources import parse
 
 FOLDER = Path(__file__).parent / "goldens"

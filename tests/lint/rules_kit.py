@@ -19,7 +19,7 @@ from finops_policy.lint.report import Report
 from finops_policy.lint.rules import RULES
 from finops_policy.lint.settings import Settings
 from finops_policy.lint.subject import PLAIN, Source, Subject
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import parse
 from tests.lint.corpus import load_all
 from tests.lint.kit import TODAY

@@ -20,7 +20,7 @@ from finops_policy.lint.report import Report, Told
 from finops_policy.lint.rule import Level
 from finops_policy.lint.rules import RULES
 from finops_policy.lint.subject import Source
-from finops_policy.model import Diagnostic, Fix, Mark
+from finops_policy.marks import Diagnostic, Fix, Mark
 from finops_policy.sources import parse
 from tests.lint.engine_kit import GOOD, look, write
 

@@ -22,7 +22,7 @@ from finops_policy.lint.formats.fingerprints import fingerprints
 from finops_policy.lint.pages import page
 from finops_policy.lint.report import Report
 from finops_policy.lint.rule import Level
-from finops_policy.model import Fix, Mark
+from finops_policy.marks import Fix, Mark
 from tests.lint import formats_kit as kit
 
 DATA = Path(__file__).parent / "data"

@@ -14,7 +14,7 @@ from finops_policy.lint.formats import text
 from finops_policy.lint.formats.excerpt import excerpt
 from finops_policy.lint.formats.places import Place, place
 from finops_policy.lint.report import Report
-from finops_policy.model import Mark
+from finops_policy.marks import Mark
 from finops_policy.spelling import cells, plain, spell
 from tests.lint import formats_kit as kit
 

@@ -26,7 +26,7 @@ from finops_policy.lint.linter import lint
 from finops_policy.lint.report import Report
 from finops_policy.lint.rules import RULES
 from finops_policy.lint.settings import Settings
-from finops_policy.model import Mark
+from finops_policy.marks import Mark
 from finops_policy.sources import parse
 from tests.lint.corpus import examples
 from tests.lint.kit import TODAY

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from finops_policy.lint.rules.secret import RULE
 from finops_policy.lint.secrets import concealed, masked, secrets
 from finops_policy.lint.subject import Source
-from finops_policy.model import Diagnostic, Mark
+from finops_policy.marks import Diagnostic, Mark
 from finops_policy.sources import shown
 from tests.lint.kit import linted
 

@@ -11,7 +11,7 @@ from finops_policy.lint import settings
 from finops_policy.lint.rule import Level
 from finops_policy.lint.rules import RULES
 from finops_policy.lint.settings import Settings
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import MAX_BYTES
 from tests.lint.engine_kit import BAD, GOOD, look, write
 

@@ -28,7 +28,7 @@ from finops_policy.lint.linter import lint
 from finops_policy.lint.rule import Level
 from finops_policy.lint.rules import RULES
 from finops_policy.lint.settings import Settings
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from tests.lint.corpus import Example, crossed, examples, forgiven, stock_validate, type_names, valid, verdict
 from tests.lint.kit import TODAY, linted
 from tests.lint.mutants import STYLES, Mutant, is_plain, lines_of, mutant, spoiled, written
@@ -42,6 +42,14 @@ BATCH = 100
 ERRORS = Settings({rule.id: Level.OFF for rule in RULES.values() if rule.level is not Level.ERROR})
 GENERIC = ("schema refuses the policy", "breaks the rule", "is not valid under")
 """Words of messages that explain nothing."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's own cache may be older than this checkout."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def errors_of(folder: Path, texts: Sequence[str]) -> Iterator[list[Diagnostic]]:

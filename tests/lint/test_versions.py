@@ -12,7 +12,7 @@ from finops_policy import revisions
 from finops_policy.lint.linter import lint
 from finops_policy.lint.report import Report
 from finops_policy.lint.settings import Settings
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from tests.lint.kit import TODAY
 from tests.unit.builders import write_workspace
 from tests.unit.test_revisions import commit, git

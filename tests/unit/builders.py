@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from finops_policy.customer import Account, Customer, Role
+from finops_policy.marks import Mark
 from finops_policy.model import (
     Control,
     ControlMapping,
     Evaluation,
     Framework,
-    Mark,
     Pack,
     PackChoice,
     Parameter,

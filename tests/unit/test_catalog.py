@@ -14,7 +14,8 @@ from finops_policy.catalog import Catalog
 from finops_policy.customer import ENABLED, Organization, Role
 from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, UsageError
-from finops_policy.model import Diagnostic, Mark, Posture, Setting, Strength
+from finops_policy.marks import Diagnostic, Mark
+from finops_policy.model import Posture, Setting, Strength
 from tests.unit.builders import (
     CUSTOMER,
     FRAMEWORK,

@@ -24,7 +24,8 @@ from finops_policy.changes.packs import compare_packs
 from finops_policy.changes.snapshot import snapshot
 from finops_policy.changes.versions import Level, given_bump, needed_bump, next_version
 from finops_policy.customer import Organization
-from finops_policy.model import Mark, Pack, Posture, Severity, Strength
+from finops_policy.marks import Mark
+from finops_policy.model import Pack, Posture, Severity, Strength
 from finops_policy.revisions import Revision, working_tree
 from tests.unit import builders as b
 

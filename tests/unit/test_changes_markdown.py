@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from finops_policy.changes.impact import Hit, Impact, PolicyImpact, Unknown
 from finops_policy.changes.markdown import LIMIT, code, render
 from finops_policy.changes.model import Change, Comparison, Effect, Kind, Section, Side, VersionStep
-from finops_policy.model import Mark
+from finops_policy.marks import Mark
 from finops_policy.money import Money
 from finops_policy.savings import add_up
 

@@ -32,7 +32,8 @@ from finops_policy.compiler import (
 from finops_policy.customer import Customer
 from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError
-from finops_policy.model import Diagnostic, Framework, Mark, Pack, ParameterValue, Posture, Profile, Severity, Strength
+from finops_policy.marks import Diagnostic, Mark
+from finops_policy.model import Framework, Pack, ParameterValue, Posture, Profile, Severity, Strength
 from finops_policy.project import load
 from tests.unit.builders import (
     CUSTOMER,

@@ -14,7 +14,7 @@ from finops_policy.errors import (
     UsageError,
     did_you_mean,
 )
-from finops_policy.model import Diagnostic, Mark
+from finops_policy.marks import Diagnostic, Mark
 
 
 def test_exit_codes_are_a_promise() -> None:

@@ -11,7 +11,8 @@ from finops_policy.catalog import Catalog
 from finops_policy.compiler import compile_set
 from finops_policy.customer import ENABLED, Account, Customer, Organization
 from finops_policy.errors import InvalidFilesError, UsageError
-from finops_policy.model import Mark, Target
+from finops_policy.marks import Mark
+from finops_policy.model import Target
 from finops_policy.project import Outlook, load, outlook, select_policies, select_targets
 from tests.unit.builders import (
     CUSTOMER,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from finops_policy.errors import InvalidFilesError
-from finops_policy.model import Diagnostic, Mark
+from finops_policy.marks import Diagnostic, Mark
 from finops_policy.sources import MAX_BYTES, MAX_DEPTH, MAX_NODES, Document, parse, read, shown
 
 

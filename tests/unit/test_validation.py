@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from finops_policy import validation
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import parse
 from finops_policy.validation import check_value, schema, validate
 
@@ -296,7 +296,7 @@ def test_jsonschema_never_speaks_to_users() -> None:
 def test_formats_of_the_schemas_are_all_checked() -> None:
     text = "".join(json.dumps(schema(kind)) for kind in KINDS)
     used = {part.split('"')[0] for part in text.split('"format": "')[1:]}
-    assert used == set(validation._FORMATS)
+    assert used == set(validation.FORMATS)
 
 
 def test_schemas_are_read_once() -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from finops_policy.lint.formats.places import place
 from finops_policy.lint.report import Report
-from finops_policy.model import Mark
+from finops_policy.marks import Mark
 from finops_policy.sources import Document, Steps
 
 _NAMES: Final = ("name", "id", "account_id", "type")

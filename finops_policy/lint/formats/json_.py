@@ -11,7 +11,7 @@ from finops_policy.lint.formats.fingerprints import fingerprints
 from finops_policy.lint.formats.places import place
 from finops_policy.lint.report import Report, Told
 from finops_policy.lint.rule import Level
-from finops_policy.model import Mark
+from finops_policy.marks import Mark
 
 SCHEMA: Final = "finops-policy/lint/v1"
 

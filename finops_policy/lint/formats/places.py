@@ -10,7 +10,7 @@ import re
 from typing import Final, NamedTuple
 
 from finops_policy.lint.report import Report
-from finops_policy.model import Mark
+from finops_policy.marks import Mark
 
 _QUOTED: Final = r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\""""
 _TOKEN: Final = re.compile(

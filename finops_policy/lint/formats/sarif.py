@@ -24,7 +24,7 @@ from finops_policy.lint.formats.places import Place, place, units
 from finops_policy.lint.pages import page
 from finops_policy.lint.report import Report, Told
 from finops_policy.lint.rule import Level, Rule
-from finops_policy.model import Fix, Mark
+from finops_policy.marks import Fix, Mark
 
 _SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _ROOT: Final = "%SRCROOT%"

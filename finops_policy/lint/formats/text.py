@@ -11,7 +11,7 @@ from finops_policy.lint.formats.excerpt import beginning, excerpt
 from finops_policy.lint.formats.places import place
 from finops_policy.lint.report import Report, Told
 from finops_policy.lint.rule import Level
-from finops_policy.model import Mark
+from finops_policy.marks import Mark
 from finops_policy.spelling import plain
 
 _WITHOUT_TERMINAL: Final = (100, 24)

@@ -17,7 +17,7 @@ from typing import Final
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import LintedPolicy, Subject, Use
 from finops_policy.lint.values import EQUAL, GREATER
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import shown
 
 LONGEST: Final = 200

@@ -12,7 +12,7 @@ from typing import Final
 from finops_policy.lint import modes
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import Subject
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 
 _OWNER: Final = "event-owner"
 

@@ -8,7 +8,7 @@ from finops_policy.lint.logic import constants, roots
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import Subject
 from finops_policy.lint.wording import diagnostic
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import LintedPolicy, Subject
-from finops_policy.model import Diagnostic, Mark
+from finops_policy.marks import Diagnostic, Mark
 from finops_policy.sources import Document, Steps, shown
 
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")

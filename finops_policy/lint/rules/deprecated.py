@@ -12,7 +12,7 @@ from finops_policy.custodian.knowledge import Deprecation, Element, ResourceType
 from finops_policy.lint import marks
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import LintedPolicy, Subject, Use
-from finops_policy.model import Diagnostic, Fix
+from finops_policy.marks import Diagnostic, Fix
 from finops_policy.sources import shown
 
 _POLICY: Final = {

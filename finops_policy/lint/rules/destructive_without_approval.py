@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from finops_policy.lint.actions import DESTRUCTIVE
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import Subject
-from finops_policy.model import Diagnostic, Policy, Posture
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import shown
+
+if TYPE_CHECKING:
+    from finops_policy.model import Policy
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
     if not subject.of_kind("profile"):
         return
+    from finops_policy.model import Posture
+
     for profile in subject.profiles.values():
         for choice in profile.packs:
             if choice.posture is not Posture.AUTO or choice.name not in subject.packs:

@@ -12,7 +12,7 @@ from finops_policy.lint import actions, modes
 from finops_policy.lint.actions import BACKED_UP, BACKUPS, Backup
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import LintedPolicy, Subject, Use
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import shown
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import Source, Subject
-from finops_policy.model import Diagnostic, Strength
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import Steps
 
 FIXTURES: Final = ("match", "no-match", "absent")
@@ -37,7 +37,7 @@ def _direct(source: Source) -> Iterator[tuple[Steps, str]]:
     for index, control in _mappings_in(data, "controls"):
         for place, mapping in _mappings_in(control, "mappings"):
             policy = mapping.get("policy")
-            if mapping.get("strength") == Strength.DIRECT and isinstance(policy, str) and _is_name(policy):
+            if mapping.get("strength") == "direct" and isinstance(policy, str) and _is_name(policy):
                 yield ("controls", index, "mappings", place), policy
 
 

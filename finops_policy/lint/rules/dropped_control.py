@@ -7,7 +7,7 @@ from typing import Final
 
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import Subject
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 
 _MOST_NAMED: Final = 5
 

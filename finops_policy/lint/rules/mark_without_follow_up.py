@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from finops_policy.lint import marks
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import LintedPolicy, Subject, Use
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import shown
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from finops_policy.lint import marks
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import Subject
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import shown
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from finops_policy.lint import marks
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import LintedPolicy, Subject
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import shown
 
 FREE: Final = frozenset({"value", "list-item", "event", "reduce", "tag-count", "offhour", "onhour", "age", "image-age",

@@ -12,7 +12,7 @@ from typing import Any
 from finops_policy.lint.metrics import Metric, metrics
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import LintedPolicy, Subject
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import shown
 
 

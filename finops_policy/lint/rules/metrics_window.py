@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from finops_policy.lint.metrics import DAY, HIGH_RESOLUTION, KEPT, MOST_POINTS, Metric, metrics
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import LintedPolicy, Subject
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:

@@ -11,7 +11,7 @@ from typing import Final
 from finops_policy.lint import modes
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import LintedPolicy, Subject
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 
 _STATES: Final = {
     "ec2-instance-state": ("instances", ("aws.ec2", "aws.ec2-instance-ami", "aws.ssm-managed-instance")),

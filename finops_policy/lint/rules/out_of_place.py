@@ -10,7 +10,7 @@ from typing import Final
 from finops_policy.lint.files import PLACES, label
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import Source, Subject
-from finops_policy.model import Diagnostic, Mark
+from finops_policy.marks import Diagnostic, Mark
 
 LIBRARY: Final = "policies"
 """The folder of a workspace that is a library itself."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import Subject
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 
 NAME = "CHANGELOG.md"
 _VERSION = re.compile(r"\d+\.\d+\.\d+")

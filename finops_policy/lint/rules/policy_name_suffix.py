@@ -13,7 +13,7 @@ from typing import Final
 from finops_policy.lint import modes
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import PLAIN, LintedPolicy, Subject
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import shown
 
 _MOST_RELATED: Final = 3

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from finops_policy.errors import did_you_mean
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import LintedPolicy, Subject
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import Steps, shown
 
 

@@ -21,7 +21,7 @@ from finops_policy.lint.variables import (
     policies,
     texts,
 )
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 from finops_policy.sources import Steps, shown
 
 _OWN: Final = FILLED | KEPT | LATER

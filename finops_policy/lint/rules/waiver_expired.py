@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import Subject
 from finops_policy.lint.waivers import entries
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 
 
 def _check(subject: Subject) -> Iterator[Diagnostic]:

@@ -9,7 +9,7 @@ from typing import Final
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import Subject
 from finops_policy.lint.waivers import entries
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 
 _EMPTY: Final = re.compile(
     r"""a|accept(ed)?|agreed|an|and|approv(al|ed)|as|asap|ask|be|by|current(ly)?|done|exception|exempt|fix(ed)?|foo|bar|for

@@ -9,7 +9,7 @@ from typing import Final
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import Subject
 from finops_policy.lint.waivers import entries
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 
 LONGEST: Final = dt.timedelta(days=365)
 

@@ -9,12 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from finops_policy.customer import ENABLED
 from finops_policy.errors import EvidenceError, did_you_mean
 from finops_policy.lint.rule import Level, Rule
 from finops_policy.lint.subject import Subject
 from finops_policy.lint.waivers import Entry, arn_of, entries, may_be
-from finops_policy.model import Diagnostic
+from finops_policy.marks import Diagnostic
 
 if TYPE_CHECKING:
     from finops_policy.customer import Customer
@@ -87,6 +86,8 @@ class _Known:
 
     def regions(self, account: str) -> Collection[str]:
         """Those of the accounts that a waiver may mean; empty where they are not known before a run."""
+        from finops_policy.customer import ENABLED
+
         found = {region for each in self.customer.accounts if may_be(account, each.id) for region in each.regions}
         if self.customer.organization:
             found |= {*self.customer.regions}
