@@ -47,6 +47,20 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
         file.write(data)
 
 
+def write_output(path: Path, data: bytes) -> None:
+    """Write to where a user says: whole or not at all, its folder made. A pipe or a device, such as /dev/stdout, stays
+    one, and so does a link. Raises :class:`EvidenceError`."""
+    if path.exists() and not path.is_file():
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise failure("write", path, error) from error
+        return
+    target = Path(os.path.realpath(path))
+    make_folders(target.parent)
+    write_atomic(target, data)
+
+
 @contextmanager
 def replacing(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     """A file that takes the place of ``path`` when the block ends without an exception: whole or not at all.

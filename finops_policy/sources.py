@@ -50,6 +50,8 @@ _BREAK = re.compile(r"\r\n|\r|\n")
 _UNSAFE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 """What YAML forbids, and what it skips or takes for a line break unseen (U+FEFF, U+0085, U+2028, U+2029)."""
 
+_UNSEEN_BREAK = re.compile("[\x85\u2028\u2029]")
+
 _FOREIGN_BOMS: Final = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -119,7 +121,8 @@ def parse(raw: bytes, path: str, *, lenient: bool = False) -> Document:
         raise InvalidFilesError(problems)
     if tag := re.search(r"^%TAG\b", text, re.MULTILINE):  # libyaml needs quadratic time for many
         _refuse("yaml-tag", "%TAG lines are not supported", _place(text, tag.start(), path), "Remove the line.")
-    loader = _Loader(text, path)
+    # libyaml begins a line where nobody sees one. The characters are told of; a space keeps every place as it is.
+    loader = _Loader(_UNSEEN_BREAK.sub(" ", text), path)
     try:
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:

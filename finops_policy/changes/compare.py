@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from finops_policy.changes.library import compare_customers, compare_frameworks, compare_profiles, compare_waivers
@@ -12,6 +13,7 @@ from finops_policy.changes.packs import compare_packs
 from finops_policy.changes.plain import compare_plain
 from finops_policy.changes.versions import given_bump, needed_bump
 from finops_policy.marks import Mark
+from finops_policy.masking import masked_value
 from finops_policy.model import Pack
 
 Value = TypeVar("Value")
@@ -83,7 +85,13 @@ def compare(old: Snapshot, new: Snapshot, today: dt.date) -> list[Change]:
             found += compare_frameworks(framework, framework_now)
         else:
             found.append(_whole(Section.FRAMEWORK, name, framework, framework_now))
-    return _sorted(found)
+    shown = (replace(each, old=_shown(each, each.old), new=_shown(each, each.new)) for each in found)
+    return _sorted(shown)
+
+
+def _shown(change: Change, value: Any) -> Any:
+    """A diff is read by more people than the files: who takes a secret out must not publish it."""
+    return masked_value(value, change.field.rpartition(".")[2])
 
 
 def _sorted(found: Iterable[Change]) -> list[Change]:

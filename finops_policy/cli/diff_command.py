@@ -68,7 +68,7 @@ def command(
     from finops_policy.changes.model import Side
     from finops_policy.changes.snapshot import snapshot
     from finops_policy.cli.console import stdout
-    from finops_policy.files import make_folders, write_atomic
+    from finops_policy.files import write_output
 
     if run_id and not customer:
         raise UsageError("--impact needs --customer.", hint="Name the customer whose run it is, such as acme.")
@@ -88,8 +88,7 @@ def command(
     if output is None:
         stdout().out(text, highlight=False, end="")
     else:
-        make_folders(output.parent)
-        write_atomic(output, text.encode())
+        write_output(output, text.encode())
         stdout().print(str(output), soft_wrap=True)
     return ExitCode.CLEAN
 

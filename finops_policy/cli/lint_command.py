@@ -17,6 +17,7 @@ from finops_policy.cli import options
 from finops_policy.errors import ExitCode, FinopsPolicyError, UsageError, did_you_mean
 from finops_policy.lint.formats import FORMATS
 from finops_policy.lint.rule import Level
+from finops_policy.spelling import plain
 
 if TYPE_CHECKING:
     from finops_policy.lint.report import Report
@@ -155,7 +156,7 @@ def _fix(look: Callable[[], Report], *, quiet: bool) -> tuple[Report, list[Finop
         report = look()
     if not quiet:
         for label, count in done.items():
-            click.echo(f"{label}: {count} correction{'s' if count != 1 else ''}", err=True)
+            click.echo(f"{plain(label)}: {count} correction{'s' if count != 1 else ''}", err=True)
     return report, refused
 
 
@@ -192,19 +193,11 @@ def _write(report: Report, form: str, output: Path | None, *, quiet: bool) -> No
     if output is None:
         click.echo(data, nl=False)
         return
-    from finops_policy.files import failure, make_folders, write_atomic
+    from finops_policy.files import write_output
 
-    if output.exists() and not output.is_file():  # a pipe or a terminal, such as /dev/stdout, stays one
-        try:
-            output.write_bytes(data)
-        except OSError as error:
-            raise failure("write", output, error) from error
-    else:
-        target = Path(os.path.realpath(output))  # so does a link
-        make_folders(target.parent)
-        write_atomic(target, data)
+    write_output(output, data)
     if not quiet:
-        click.echo(str(output), err=True)
+        click.echo(plain(str(output)), err=True)
 
 
 def _list_rules() -> int:

@@ -62,6 +62,7 @@ def _validator(resource_type: str) -> Any:
     from c7n import schema
     from jsonschema import Draft7Validator
 
+    load_types([resource_type])
     generated = schema.generate((resource_type,))
     # c7n files aliases under the type's own name: network-addr is elastic-ip.
     cloud, _, _ = resource_type.partition(".")

@@ -154,14 +154,26 @@ def _date(policy: LintedPolicy, steps: Steps, *, refused: bool) -> Diagnostic:
     mark = policy.mark(*steps)
     written = _text(policy, steps)
     fix = Fix(written, f'"{written}"') if policy.source.at(mark).startswith(written) else None
+    hint = "Put it in quotes."
+    if kind := _value_type(policy, steps):
+        fix, hint = None, f"With `value_type: {kind}` Cloud Custodian compares with a number of days."
     said = _REFUSED if refused else "not as text"
     return Diagnostic(
         "schema" if refused else "yaml-date",
         f"{shown(written)} is read as a date, {said}",
         mark,
-        "Put it in quotes.",
+        hint,
         fix=fix,
     )
+
+
+def _value_type(policy: LintedPolicy, steps: Steps) -> str:
+    """The kind of comparison that a date is the value of, where it is none with dates."""
+    around: Any = policy.document
+    for step in steps[:-1]:
+        around = around[step]
+    kind = around.get("value_type", "") if isinstance(around, Mapping) and steps[-1] == "value" else ""
+    return "" if kind == "date" else shown(str(kind)).strip("`") if kind else ""
 
 
 def _text(policy: LintedPolicy, steps: Steps) -> str:

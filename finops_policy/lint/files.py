@@ -69,9 +69,15 @@ def find(paths: Sequence[Path], excluded: Callable[[Path], bool]) -> Iterator[tu
     for path in paths:
         for file in _below(path) if path.is_dir() else (path,):
             real = os.path.realpath(file)
-            if real not in seen and (real in named or not excluded(file)):
+            if real not in seen and (real in named or excluded(path) or not excluded(file)):
                 seen.add(real)
                 yield file, real in named
+
+
+def by_profile(document: Document) -> bool:
+    """Whether c7n-org accounts are entered by profiles of an AWS configuration instead of roles."""
+    accounts = document.data.get("accounts") if isinstance(document.data, dict) else None
+    return any(isinstance(each, dict) and "profile" in each for each in accounts or ())
 
 
 def _absent(path: Path) -> UsageError:

@@ -52,6 +52,8 @@ def _corrected(source: Source, found: list[Diagnostic]) -> int | FinopsPolicyErr
 
 def _write(source: Source, found: list[Diagnostic]) -> int:
     path, text = Path(os.path.realpath(source.path)), source.text
+    if source.path.is_symlink() and not path.is_relative_to(Path(os.path.realpath(source.path.parent))):
+        raise FinopsPolicyError(f"{source.label} is a link to another folder.", hint=f"Lint {path} itself.")
     try:
         with path.open("r+b") as file:  # one that may not be written is not replaced either
             raw = file.read()

@@ -23,7 +23,7 @@ from finops_policy.lint.rules import RULES
 from finops_policy.lint.secrets import concealed
 from finops_policy.lint.settings import Settings
 from finops_policy.lint.subject import PLAIN, Source, Subject
-from finops_policy.lint.suppressions import Suppressions
+from finops_policy.lint.suppressions import ACROSS, Suppressions
 from finops_policy.marks import Diagnostic, Mark
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ def _mild(source: Source, problems: Iterable[Diagnostic]) -> Iterator[Diagnostic
 def _of_kind(source: Source) -> list[Diagnostic]:
     if source.document is None:
         return []
+    if source.kind == files.ACCOUNTS and files.by_profile(source.document):
+        return []  # c7n-org takes them from an AWS configuration, of which nothing is known here
     if source.kind == PLAIN:
         return _frame(source.document)
     from finops_policy.validation import validate
@@ -182,10 +184,16 @@ def _weighed(found: Iterable[Diagnostic], subject: Subject, settings: Settings) 
             told.append(Told(each, rule.level if level is Level.OFF else level))
         elif level is not Level.OFF:
             told.append(Told(each, level, suppressions.reason(each)))
-    applied = {rule.id for rule in RULES.values() if settings.level(rule) is not Level.OFF}
-    if subject.base is None:
-        applied -= {rule.id for rule in RULES.values() if rule.needs_base}
-    for each in suppressions.problems(RULES, applied):
+    unsure = {each.diagnostic.mark.path for each in told if RULES[each.diagnostic.rule].level is Level.ERROR}
+    unsure |= {policy.source.label for policy in subject.policies if policy.type is None}
+
+    def applied(path: str, name: str) -> bool:
+        rule = RULES.get(name)
+        if rule is None or name in ACROSS or settings.level(rule) is Level.OFF:
+            return False
+        return not (rule.needs_base and subject.base is None) and not (rule.check and path in unsure)
+
+    for each in suppressions.problems(RULES, applied, unsure):
         level = settings.level(RULES[each.rule])
         told += [Told(each, level)] if level is not Level.OFF else []
     return sorted(told, key=lambda one: (one.diagnostic.mark, one.diagnostic.rule))

@@ -48,7 +48,7 @@ class Source:
     @cached_property
     def shown(self) -> list[str]:
         """The lines as they may be shown: with asterisks for what is secret in them."""
-        from finops_policy.lint.secrets import masked
+        from finops_policy.masking import masked
 
         return masked("\n".join(self.lines)).split("\n")
 

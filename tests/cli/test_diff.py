@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -567,3 +568,24 @@ def test_the_store_is_only_read(
     default(edit, IDLE, "idle_db_connections", "0", "30")
     impact()
     assert {path: path.stat().st_mtime_ns for path in full_run.store.rglob("*")} == before
+
+
+def test_secrets_that_are_taken_out_are_not_published(tmp_path: Path) -> None:
+    from finops_policy.masking import masked_value
+
+    webhook = "https://hooks.slack.com/services/" + "T0A1B2C3D/B4E5F6G7H/" + "Zq8sK3mV9xW2pL6nR4tY1uB7"
+    assert "Zq8sK3mV9xW2" not in str(masked_value({"to": [webhook]}))
+    file = tmp_path / "policies.yml"
+    action = "{{type: notify, to: [{}], transport: {{type: sns, topic: t}}}}"
+    text = f"policies:\n  - name: a\n    resource: ec2\n    actions: [{action}]\n"
+    for command in (["init", "-q"], ["config", "user.email", "a@example.com"], ["config", "user.name", "a"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    file.write_text(text.format(webhook))
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+    subprocess.run(["git", "commit", "-qm", "one"], cwd=tmp_path, check=True)
+    file.write_text(text.format("owner@example.com"))
+    for form in ("markdown", "json"):
+        command = [sys.executable, "-m", "finops_policy", "diff", "HEAD", "--format", form]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert "owner@example.com" in done.stdout
+        assert "Zq8sK3mV9xW2" not in done.stdout

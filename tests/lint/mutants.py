@@ -334,14 +334,15 @@ def written(policies: list[Mapping[Any, Any]], style: str) -> str:
 
 
 PIECES: Final = (
-    "\ufeff", "\u0085", "\u2028", "\0", "\x07", "\t", "\r\n", "\n", " ", "#", ": ", "- ", "? ", "[", "]", "{", "}",
+    "\ufeff", "\0", "\x07", "\t", "\r\n", "\n", " ", "#", ": ", "- ", "? ", "[", "]", "{", "}",
     ",", "&a ", "*a", "<<: *a\n", "<<: {x: 1}\n", "---\n", "...\n", "%YAML 1.1\n---\n", "!!str ", "!Ref ", "!!set ",
     "!!binary aGk=", "!!timestamp x", "!!bool x", "!!int ''", "2026-12-31", "2026-13-45", "2026-02-30 10:00:00", ".inf",
     "-.nan", "0b_", "0x_", "08", "1:60", "1e400", "9" * 30, "9" * 5000, "y", "yes", "=", "~", "|\n", ">-\n", "'", '"',
     "\\x", "1: x\n", "true: x\n", "null: x\n", "2026-12-31: x\n", "[a]: x\n", "? {a: b}\n: c\n", "name: again\n", "@",
     "`", "%",
 )  # fmt: skip
-"""What makes YAML happen, or something else."""
+"""What makes YAML happen, or something else. Without U+0085, U+2028 and U+2029, which begin a line for libyaml and for
+nobody else: ``sources`` takes them for spaces."""
 
 
 def spoiled(chance: random.Random, text: str) -> str:

@@ -296,7 +296,7 @@ def test_exclude_means_the_same_wherever_one_stands(place: Path, monkeypatch: py
     monkeypatch.chdir(place / "legacy")
     assert set(look(".", settings=settings).sources) == {"b.yml"}
     assert set(look("..", settings=settings).sources) == {"../a.yml", "b.yml"}
-    assert set(look("deep", "../new", settings=settings).sources) == set()
+    assert set(look("deep", "../new", settings=settings).sources) == {"deep/c.yml"}, "as is a folder that is"
     assert set(look("deep/c.yml", settings=settings).sources) == {"deep/c.yml"}, "what is named is linted"
     monkeypatch.chdir("/")
     assert set(look(place / "new", settings=Settings(exclude=("new/*",)), workspace=place).sources)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -39,8 +38,6 @@ SECONDS = 2
 BATCH = 10
 PASSES = 5
 """How often the command line lints again after corrections."""
-_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
-"""What YAML takes for the end of a line."""
 ROOT = Path(__file__).parents[2]
 FILES = {
     "packs/one/pack.yaml": "policies/packs/idle-resources/pack.yaml",
@@ -94,14 +91,9 @@ def _check(report: Report) -> None:
 
 def _check_mark(mark: Mark, report: Report) -> None:
     if mark.path in report.sources and mark.line:
-        lines = _lines(report.sources[mark.path].text)
+        lines = report.sources[mark.path].lines
         assert mark.line <= len(lines)
         assert 1 <= mark.column <= len(lines[mark.line - 1]) + 1
-
-
-@lru_cache(maxsize=2 * BATCH)
-def _lines(text: str) -> list[str]:
-    return _BREAK.split(text)
 
 
 def mend(folder: Path, report: Report) -> int:
@@ -286,6 +278,30 @@ def _batches(count: int) -> Iterator[dict[str, bytes]]:
 def test_plain_files(tmp_path: Path) -> None:
     done = sum(holds(tmp_path, contents) for contents in _batches(CASES * 6 // 10))
     assert done > 5, "the corrections are tested too"
+
+
+_HEAD = b"policies:\n- name: a\n  resource: ec2\n  filters:\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _HEAD + b"  - {tag:x: 2026-12-31}\n" * 150,
+        _HEAD + b"  - {type: value, key: x, value_regex: x, value: 1}\n" * 200,
+        _HEAD + b"  - {type: nothing}\n" * 300,
+        _HEAD + b"  - {type: value, key: x, op: in, value: [" + b"x, " * 5000 + b"x]}\n",
+        b"policies:\n" + b"".join(b"- {name: a%d, resource: ec2, start: never}\n" % i for i in range(200)),
+        b"policies:\n" + b"".join(b"- {name: a%d, resource: ec2, mode: {type: cloudtrail}}\n" % i for i in range(500)),
+        b"policies:\n" + b"".join(b"- {name: a%d, resource: ec2, tags: [%d]}\n" % (i, i) for i in range(2000)),
+        b"policies:\n" + b"".join(b"- {name: a%d, resource: ec2}\n" % i for i in range(20_000)),
+    ],
+    ids=["dates", "refused filters", "unknown filters", "one long list", "times", "modes", "mistakes", "policies"],
+)
+def test_files_that_ask_much_end_soon(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(content)
+    _timed([tmp_path / "a.yaml"], tmp_path)  # loads c7n
+    _, seconds = _timed([tmp_path / "a.yaml"], tmp_path)
+    assert seconds < SECONDS
 
 
 def test_files_of_ours(tmp_path: Path) -> None:

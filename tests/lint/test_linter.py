@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from finops_policy.lint.rule import Level
 from finops_policy.lint.rules import RULES
 from finops_policy.lint.settings import Settings
 from tests.lint.engine_kit import BAD, CUSTOMER, GOOD, PACK, POLICY, PROFILE, WAIVERS, WORKSPACE, look, places, write
+from tests.lint.kit import lines, linted
 
 ROOT = Path(__file__).parents[2]
 
@@ -326,3 +330,40 @@ def test_progress_is_told(place: Path) -> None:
     lint([Path()], Path(), Settings(), progress=said.append)
     assert said[:4] == ["Reading files: 1", "Reading files: 2", "Reading files: 3", "Checking 2 policies"]
     assert any("never-true" in each for each in said)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "{name: a, resource: ec2, filters: [{type: image-age, days: '{d}'}]}",
+        "{name: a, resource: ebs, actions: [{type: mark-for-op, op: delete, days: '{n}'}]}",
+        "{name: a, resource: ec2, mode: {type: periodic, schedule: rate(1 day), role: x, timeout: '{t}'}}",
+    ],
+)
+def test_a_variable_where_a_number_should_be_is_no_error_in_a_fresh_process(policy: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text(f"policies: [{policy}]\n")
+    command = [sys.executable, "-m", "finops_policy", "lint", "a.yml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "unresolved-variable" in done.stdout
+
+
+@pytest.mark.parametrize("unseen", ["\u0085", "\u2028", "\u2029"])
+def test_characters_that_yaml_takes_for_line_breaks_move_nothing(unseen: str, tmp_path: Path) -> None:
+    text = f'policies:\n  - name: a\n    resource: ec2\n    description: "x{unseen}y"\n    filters: [nothing]\n'
+    assert lines(linted(tmp_path, text), "unknown-filter") == [5]
+
+
+def test_many_comments_take_no_long_time(tmp_path: Path) -> None:
+    text = "policies:\n  - name: a\n    resource: ec2\n" + "    # finops-policy: ignore[secret] r\n" * 20_000
+    started = time.monotonic()
+    assert len(linted(tmp_path, text + "    filters: []\n").told) == 20_000
+    assert time.monotonic() - started < 10
+
+
+def test_a_date_beside_a_value_type_is_not_put_in_quotes(tmp_path: Path) -> None:
+    value = "{type: value, key: LaunchTime, value_type: age, op: gt, value: 2024-01-01}"
+    report = linted(tmp_path, f"policies:\n  - name: a\n    resource: ec2\n    filters: [{value}]\n")
+    [told] = [each.diagnostic for each in report.told if each.diagnostic.rule == "schema"]
+    assert told.fix is None
+    assert "number of days" in told.hint

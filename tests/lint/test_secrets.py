@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finops_policy.lint.rules.secret import RULE
-from finops_policy.lint.secrets import concealed, masked, secrets
+from finops_policy.lint.secrets import concealed
 from finops_policy.lint.subject import Source
 from finops_policy.marks import Diagnostic, Mark
+from finops_policy.masking import masked, secrets
 from finops_policy.sources import shown
 from tests.lint.kit import linted
 

@@ -13,7 +13,7 @@ from finops_policy.lint.report import Report
 from finops_policy.lint.rule import Level
 from finops_policy.lint.rules import RULES
 from finops_policy.lint.suppressions import NO_REASON, UNKNOWN, UNUSED
-from tests.lint.kit import lines, linted
+from tests.lint.kit import lines, linted, rules
 
 RULE = "unknown-filter"
 IGNORE = f"# finops-policy: ignore[{RULE}]"
@@ -348,3 +348,29 @@ def test_many_comments_take_little_time(tmp_path: Path) -> None:
     text = "policies:\n" + f"  {WHY}\n  - {{name: a, resource: aws.ec2, filters: [nothing]}}\n" * 3000
     report = linted(tmp_path, text)
     assert report.suppressed == 3000
+
+
+@pytest.mark.parametrize(
+    ("resource", "action"),
+    [
+        ("aws.ec22", "actions: [terminate]"),
+        ("gcp.instance", "actions: [terminate]"),
+        ("aws.ec2", "actions: {type: terminate}"),
+    ],
+)
+def test_a_comment_stays_where_its_rule_could_not_look(resource: str, action: str, tmp_path: Path) -> None:
+    text = f"""policies:
+  - name: a
+    resource: {resource}
+    # finops-policy: ignore[destructive-without-cap] development only
+    {action}
+"""
+    report = linted(tmp_path, text)
+    assert "suppression-unused" not in rules(report)
+    assert not any(each.diagnostic.fix for each in report.told)
+
+
+@pytest.mark.parametrize("comment", ["finops-policy ignore[x] no colon", "finops-policy: disable[x] another word"])
+def test_what_looks_like_such_a_comment_is_told(comment: str, tmp_path: Path) -> None:
+    text = f"policies:\n  - name: a\n    resource: aws.ec2 # {comment}\n"
+    assert lines(linted(tmp_path, text), "suppression-reason") == [3]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from finops_policy.lint.rule import Level, Rule
-from finops_policy.lint.secrets import secrets
 from finops_policy.lint.subject import Subject
 from finops_policy.marks import Diagnostic, Mark
+from finops_policy.masking import secrets
 
 
 def _check(subject: Subject) -> Iterator[Diagnostic]:
