@@ -96,8 +96,11 @@ def _items(items: Sequence[Any], steps: Steps) -> Iterator[tuple[Steps, Mapping[
 
 def _parts(policy: Any) -> Iterator[tuple[Steps, Callable[[], object]]]:
     manager, conditions = policy.resource_manager, policy.conditions
-    for index, item in enumerate(conditions.filters):
-        yield ("conditions", index), partial(conditions.filter_registry.factory, item, conditions)
+    if isinstance(conditions.filters, list):
+        for index, item in enumerate(conditions.filters):
+            yield ("conditions", index), partial(conditions.filter_registry.factory, item, conditions)
+    else:
+        yield ("conditions",), conditions.validate
     yield ("mode",), lambda: policy.get_execution_mode().validate()
     for key in _TIMES:
         yield (key,), partial(_check_time, policy, key)

@@ -294,6 +294,20 @@ def test_a_text(text: str, line: int, tmp_path: Path) -> None:
     assert line in [error.mark.line for error in errors] or (not line and all(not error.mark.line for error in errors))
 
 
+def test_only_the_dates_that_are_refused_are_errors(tmp_path: Path) -> None:
+    """Beside one in the same filter, and beside one elsewhere; where the policy is refused for another reason, none."""
+    accepted = "  - type: value\n    key: a\n    default: {a: 2026-12-31}\n"
+    same = f"{HEAD}  filters:\n{accepted}    value: 2026-12-31\n"
+    elsewhere = f"{HEAD}  filters:\n  - tag:x: 2026-12-31\n{accepted}    value: x\n"
+    other = f"{HEAD}  filters:\n  - nothing\n{accepted}    value: x\n"
+    many = elsewhere + f"{accepted}    value: x\n" * 5
+    found = [
+        [(error.mark.line, "date" in error.message) for error in errors]
+        for errors in errors_of(tmp_path, [same, elsewhere, other, many])
+    ]
+    assert found == [[(8, True)], [(5, True)], [(5, False)], [(5, True)]]
+
+
 # --- what is certain --------------------------------------------------------------------------------------------------
 
 

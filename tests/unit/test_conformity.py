@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -366,6 +367,14 @@ def test_every_part_that_c7n_cannot_even_make_is_told() -> None:
     assert {fault.steps for fault in found} == {("filters", 0), ("filters", 2, "or", 0, "not", 0)}
 
 
+@pytest.mark.parametrize("value", [dt.date(2026, 12, 31), 5, {"or": 5}, None, "x"])
+def test_anything_in_the_place_of_a_list(value: object) -> None:
+    """The schema has let it pass because of text in braces elsewhere."""
+    for section in ("filters", "actions", "conditions"):
+        assert refusals({"name": "a", "resource": "ec2", section: value})
+    assert refusals({"name": "a", "resource": "ec2", "filters": [{"or": value}]})
+
+
 def test_the_words_are_cut_where_c7n_prints_the_policy() -> None:
     [fault] = refusals(policy("filters: [{type: value, key: a, secret: password}]"))
     assert "password" not in fault.sentence
@@ -385,8 +394,6 @@ def test_no_session_is_needed() -> None:
 
 
 def test_policies_as_c7n_reads_them() -> None:
-    import datetime as dt
-
     assert stock_policies("policies: [{name: 2026-12-31, 1: 2}]") == [{"name": dt.date(2026, 12, 31), 1: 2}]
     assert stock_policies("policies: 5") == stock_policies("5") == []
     with pytest.raises(yaml.YAMLError):
