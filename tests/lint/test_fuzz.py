@@ -32,7 +32,7 @@ from tests.lint.kit import TODAY
 from tests.lint.mutants import spoiled
 
 LONG = bool(os.environ.get("FINOPS_POLICY_LONG"))
-CASES = 10_000 if LONG else 1_000
+CASES = 10_000 if LONG else 300
 SEED = int(os.environ.get("FINOPS_POLICY_SEED", "1"))
 SECONDS = 2
 BATCH = 10
