@@ -120,33 +120,33 @@ _POLICY: Final = {
 
 
 def _misspell_key(chance: random.Random, policy: Any) -> Place:
-    steps, parent = _choose(chance, _mappings(policy))
+    steps, parent = chance.choice(_mappings(policy))
     key = chance.choice([key for key in parent if isinstance(key, str)])
     return _renamed(policy, steps, key, _misspelt(chance, key))
 
 
 def _drop_key(chance: random.Random, policy: Any) -> Place:
-    steps, parent = _choose(chance, _mappings(policy))
+    steps, parent = chance.choice(_mappings(policy))
     del parent[chance.choice(list(parent))]
     return steps, False
 
 
 def _add_key(chance: random.Random, policy: Any) -> Place:
-    steps, parent = _choose(chance, _mappings(policy))
+    steps, parent = chance.choice(_mappings(policy))
     key = chance.choice(_KEYS)
     parent[key] = copy.deepcopy(chance.choice(_ODD))
     return (*steps, key), True
 
 
 def _odd_key(chance: random.Random, policy: Any) -> Place:
-    steps, parent = _choose(chance, _mappings(policy))
+    steps, parent = chance.choice(_mappings(policy))
     key = chance.choice((1, True, None, 2.5, dt.date(2026, 12, 31)))
     parent[key] = chance.choice(("text", 1))
     return (*steps, key), True
 
 
 def _same_key(chance: random.Random, policy: Any) -> Place:
-    steps, parent = _choose(chance, _mappings(policy))
+    steps, parent = chance.choice(_mappings(policy))
     key = chance.choice([key for key in parent if isinstance(key, str)])
     twin = Twin(key)
     parent[twin] = copy.deepcopy(parent[key])
@@ -158,7 +158,7 @@ def _odd_value(chance: random.Random, policy: Any) -> Place:
 
 
 def _misspell_value(chance: random.Random, policy: Any) -> Place:
-    steps, parent = _choose(chance, [(s, p) for s, p in _parents(policy) if p[s[-1]] and isinstance(p[s[-1]], str)])
+    steps, parent = chance.choice([(s, p) for s, p in _parents(policy) if p[s[-1]] and isinstance(p[s[-1]], str)])
     parent[steps[-1]] = _misspelt(chance, parent[steps[-1]])
     return steps, False
 
@@ -184,7 +184,7 @@ def _date(chance: random.Random, policy: Any) -> Place:
 
 def _wrong_type(chance: random.Random, policy: Any) -> Place:
     """A filter or action of another kind, or none."""
-    steps, item = _choose(chance, [(s, e) for s, e in _elements(policy) if isinstance(e, dict) and "type" in e])
+    steps, item = chance.choice([(s, e) for s, e in _elements(policy) if isinstance(e, dict) and "type" in e])
     item["type"] = chance.choice(("value", "metrics", "stop", "tag", "notify", "nothing", "marked-for-op", "or", "age",
                                   "event", "image", _misspelt(chance, str(item["type"]))))  # fmt: skip
     return steps, False
@@ -192,35 +192,35 @@ def _wrong_type(chance: random.Random, policy: Any) -> Place:
 
 def _short_form(chance: random.Random, policy: Any) -> Place:
     """A filter or action as one word."""
-    steps, item = _choose(chance, [(s, e) for s, e in _elements(policy) if isinstance(e, dict) and "type" in e])
+    steps, item = chance.choice([(s, e) for s, e in _elements(policy) if isinstance(e, dict) and "type" in e])
     _put(policy, steps, item["type"])
     return steps, False
 
 
 def _grouped(chance: random.Random, policy: Any) -> Place:
     """A filter or action inside of a group, some of which are no lists."""
-    steps, item = _choose(chance, list(_elements(policy)))
+    steps, item = chance.choice(list(_elements(policy)))
     group = chance.choice(("and", "or", "not"))
     _put(policy, steps, {group: chance.choice(([item], item, [[item]], {"filters": [item]}))})
     return steps, False
 
 
 def _listed(chance: random.Random, policy: Any) -> Place:
-    steps, item = _choose(chance, list(_elements(policy)))
+    steps, item = chance.choice(list(_elements(policy)))
     _put(policy, steps, [item])
     return steps, False
 
 
 def _beside(chance: random.Random, policy: Any) -> Place:
     """A key beside a group, or a short form with two keys."""
-    steps, item = _choose(chance, [(s, e) for s, e in _elements(policy) if isinstance(e, dict) and "type" not in e])
+    steps, item = chance.choice([(s, e) for s, e in _elements(policy) if isinstance(e, dict) and "type" not in e])
     item[chance.choice(("type", "and", "or", "tag:x", "value"))] = chance.choice(("value", [], "absent", 5))
     return steps, False
 
 
 def _elsewhere(chance: random.Random, policy: Any) -> Place:
     """A filter among the actions, or the other way round."""
-    steps, item = _choose(chance, list(_elements(policy)))
+    steps, item = chance.choice(list(_elements(policy)))
     other = "actions" if steps[0] == "filters" else "filters"
     policy[other] = [*_list(policy.get(other)), copy.deepcopy(item)]
     return (other, len(policy[other]) - 1), False
@@ -276,12 +276,8 @@ def _list(items: Any) -> list[Any]:
     return items if isinstance(items, list) else []
 
 
-def _choose(chance: random.Random, places: list[tuple[Steps, Any]]) -> tuple[Steps, Any]:
-    return chance.choice(places)
-
-
 def _replaced(chance: random.Random, policy: Any, other: Callable[[Any], Any]) -> Place:
-    steps, parent = _choose(chance, list(_parents(policy)))
+    steps, parent = chance.choice(list(_parents(policy)))
     parent[steps[-1]] = other(parent[steps[-1]])
     return steps, False
 
