@@ -26,7 +26,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from finops_policy.errors import InvalidFilesError
 from finops_policy.marks import Diagnostic, Mark
-from finops_policy.yaml_words import mark_of, syntax_problem
+from finops_policy.yaml_words import BREAK, Places, syntax_problem
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -46,11 +46,8 @@ MAX_NUMBER: Final = 100
 _TAG: Final = "tag:yaml.org,2002:"
 _MERGE: Final = _TAG + "merge"
 _TIMESTAMP: Final = _TAG + "timestamp"
-_BREAK = re.compile(r"\r\n|\r|\n")
 _UNSAFE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 """What YAML forbids, and what it skips or takes for a line break unseen (U+FEFF, U+0085, U+2028, U+2029)."""
-
-_UNSEEN_BREAK = re.compile("[\x85\u2028\u2029]")
 
 _FOREIGN_BOMS: Final = {
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -121,8 +118,7 @@ def parse(raw: bytes, path: str, *, lenient: bool = False) -> Document:
         raise InvalidFilesError(problems)
     if tag := re.search(r"^%TAG\b", text, re.MULTILINE):  # libyaml needs quadratic time for many
         _refuse("yaml-tag", "%TAG lines are not supported", _place(text, tag.start(), path), "Remove the line.")
-    # libyaml begins a line where nobody sees one. The characters are told of; a space keeps every place as it is.
-    loader = _Loader(_UNSEEN_BREAK.sub(" ", text), path)
+    loader = _Loader(text, path)
     try:
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
@@ -131,7 +127,7 @@ def parse(raw: bytes, path: str, *, lenient: bool = False) -> Document:
         raise InvalidFilesError(problems) from error
     finally:
         loader.dispose()
-    builder = _Builder(path, loader)
+    builder = _Builder(loader)
     data = builder.build(root, ()) if root else None
     problems = sorted([*problems, *builder.problems], key=lambda problem: problem.mark)
     if data is None and not problems:
@@ -146,7 +142,7 @@ def _refuse(rule: str, message: str, mark: Mark, hint: str = "", related: tuple[
 
 
 def _place(text: str, index: int, path: str) -> Mark:
-    lines = _BREAK.split(text[:index])
+    lines = BREAK.split(text[:index])
     return Mark(path, len(lines), len(lines[-1]) + 1)
 
 
@@ -189,15 +185,15 @@ class _Loader(CSafeLoader):
 
     def __init__(self, text: str, path: str) -> None:
         super().__init__(text)
-        self.path, self.level, self.count = path, 0, 0
+        self.place, self.level, self.count = Places(text, path), 0, 0
 
     def descend_resolver(self, current_node: Node | None, current_index: Any) -> None:
         self.level += 1
         self.count += 1
         if current_node is not None and self.level > MAX_DEPTH + 1:
-            _too_deep(mark_of(current_node.start_mark, self.path))
+            _too_deep(self.place(current_node.start_mark))
         if current_node is not None and self.count > MAX_NODES:
-            _too_many(mark_of(current_node.start_mark, self.path))
+            _too_many(self.place(current_node.start_mark))
 
     def ascend_resolver(self) -> None:
         self.level -= 1
@@ -206,8 +202,8 @@ class _Loader(CSafeLoader):
 class _Builder:
     """Plain data and marks out of composed nodes, which aliases make a graph. Gathers problems, stops at bombs."""
 
-    def __init__(self, path: str, loader: _Loader) -> None:
-        self.path = path
+    def __init__(self, loader: _Loader) -> None:
+        self._place = loader.place
         self.marks: dict[Steps, Mark] = {}
         self.key_marks: dict[Steps, Mark] = {}
         self.problems: dict[Diagnostic, None] = {}  # a set that keeps order: an aliased mistake is reported once
@@ -226,7 +222,7 @@ class _Builder:
 
     def build(self, node: Node, steps: Steps) -> Any:
         """The node's data; recursion ends at MAX_DEPTH."""
-        mark = self.marks[steps] = mark_of(node.start_mark, self.path)
+        mark = self.marks[steps] = self._place(node.start_mark)
         self._spend(1, 0, mark)
         if isinstance(node, ScalarNode):
             if node.tag == _TIMESTAMP:
@@ -242,7 +238,7 @@ class _Builder:
         if pairs is not None:
             data = {}
             for key, (key_node, value) in pairs.items():
-                self.key_marks[*steps, key] = mark_of(key_node.start_mark, self.path)
+                self.key_marks[*steps, key] = self._place(key_node.start_mark)
                 self._spend(0, len(key), mark)
                 data[key] = self.build(value, (*steps, key))
         else:
@@ -252,7 +248,7 @@ class _Builder:
 
     def _enter(self, node: Node) -> None:
         if id(node) in self._open:
-            mark = mark_of(node.start_mark, self.path)
+            mark = self._place(node.start_mark)
             _refuse("yaml-alias", "the anchor here holds an alias of itself", mark, "Remove the alias.")
         self._open.add(id(node))
 
@@ -267,12 +263,12 @@ class _Builder:
     def _merge(self, node: MappingNode, depth: int) -> dict[str, tuple[Node, Node]]:
         """As PyYAML does: merged keys come first, the mapping's own win. Recurses over merges of merges."""
         if depth > MAX_DEPTH:
-            _too_deep(mark_of(node.start_mark, self.path))
+            _too_deep(self._place(node.start_mark))
         own: dict[str, tuple[Node, Node]] = {}
         merged: dict[str, tuple[Node, Node]] = {}
         merge_node: Node | None = None
         for key_node, value in node.value:
-            mark = mark_of(key_node.start_mark, self.path)
+            mark = self._place(key_node.start_mark)
             if key_node.tag == _MERGE:
                 if merge_node is not None:
                     hint = "Merge several mappings with `<<: [*one, *two]`."
@@ -297,7 +293,7 @@ class _Builder:
         mappings = [node for node in nodes if isinstance(node, MappingNode)]
         if len(mappings) < len(nodes):
             hint = "Write `<<: *anchor` or `<<: [*one, *two]`, or put `<<` in quotes."
-            self._problem("merge-key", "`<<` merges mappings only", mark_of(value.start_mark, self.path), hint)
+            self._problem("merge-key", "`<<` merges mappings only", self._place(value.start_mark), hint)
         return mappings
 
     def _key(self, node: Node, mark: Mark) -> str | None:
@@ -306,10 +302,10 @@ class _Builder:
             self._problem("non-string-key", "a list or mapping cannot be a key", mark, hint)
             return None
         data = node.value if node.tag == _TAG + "value" else self._scalar(node, mark)
-        if isinstance(data, str):
+        if isinstance(data, str) and node.tag != _TIMESTAMP:
             return data
         if node.tag in self._scalars:
-            kind = node.tag.removeprefix(_TAG)
+            kind = "date" if node.tag == _TIMESTAMP else node.tag.removeprefix(_TAG)
             message = f"the key {shown(node.value)} is read as {kind}, not as text" if node.value else "a key is empty"
             self._problem("non-string-key", message, mark, "Put the key in quotes.")
             return str(node.value)
@@ -346,7 +342,7 @@ class _Builder:
         self._problem("yaml-tag", f"the tag {tag} is not allowed here", mark, hint)
 
     def _problem(self, rule: str, message: str, mark: Mark, hint: str, other: Node | None = None) -> None:
-        related = (mark_of(other.start_mark, self.path),) if other is not None else ()
+        related = (self._place(other.start_mark),) if other is not None else ()
         self.problems[Diagnostic(rule, message, mark, hint, related)] = None
 
     def _spend(self, nodes: int, characters: int, mark: Mark) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from typing import Final
 
 import yaml
@@ -11,6 +13,9 @@ from finops_policy.marks import Diagnostic, Mark
 QUOTE: Final = "Put it in quotes."
 UNQUOTE: Final = "Remove the quotes."
 """How hints begin where only the writing is wrong."""
+
+BREAK: Final = re.compile(r"\r\n|\r|\n")
+_UNSEEN_BREAK: Final = re.compile("[\x85\u2028\u2029]")
 
 _TAB_HINT: Final = "Indent with spaces; most editors can convert tabs to spaces on saving."
 _INDENT_HINT: Final = "Check the indentation and the quotes of this line and the one above."
@@ -66,16 +71,30 @@ _SYNTAX_RULES: Final = {
 _AT_CONTEXT = ("could not find expected ':'", "found unexpected end of stream", "found unexpected document indicator")
 
 
-def mark_of(mark: yaml.Mark, path: str) -> Mark:
-    return Mark(path, mark.line + 1, mark.column + 1)
+class Places:
+    """libyaml's marks in a text as places that an editor shows.
+
+    libyaml begins a line at three characters where nobody sees one; its count of characters is right all the same.
+    """
+
+    def __init__(self, text: str, path: str) -> None:
+        self._path = path
+        self._starts = [0, *(each.end() for each in BREAK.finditer(text))] if _UNSEEN_BREAK.search(text) else []
+
+    def __call__(self, mark: yaml.Mark) -> Mark:
+        if not self._starts:
+            return Mark(self._path, mark.line + 1, mark.column + 1)
+        line = bisect_right(self._starts, mark.index)
+        return Mark(self._path, line, mark.index - self._starts[line - 1] + 1)
 
 
 def syntax_problem(error: yaml.MarkedYAMLError, text: str, path: str) -> Diagnostic:
     """libyaml's error in plain words, at the place to mend: where a quote was opened, not where the file ends."""
     problem, context = error.problem or "", error.context or ""
     place = error.context_mark if problem in _AT_CONTEXT else error.problem_mark
-    mark = mark_of(place, path) if place else Mark(path)
-    opening = (mark_of(error.context_mark, path),) if error.context_mark else ()
+    place_of = Places(text, path)
+    mark = place_of(place) if place else Mark(path)
+    opening = (place_of(error.context_mark),) if error.context_mark else ()
     if "tab character" in problem or (problem.endswith("start any token") and place and text[place.index] == "\t"):
         return Diagnostic("tab-indent", "a tab stands where YAML wants spaces", mark, _TAB_HINT)
     if context.startswith("found duplicate anchor"):

@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import codecs
 import os
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from finops_policy.errors import FinopsPolicyError, InvalidFilesError
 from finops_policy.files import failure, replacing
 from finops_policy.marks import Diagnostic
 from finops_policy.sources import Steps, parse
+from finops_policy.yaml_words import BREAK
 
 if TYPE_CHECKING:
     from finops_policy.lint.report import Report
     from finops_policy.lint.subject import Source
-
-_BREAK: Final = re.compile(r"\r\n|\r|\n")
 
 
 def fixable(report: Report) -> list[Diagnostic]:
@@ -93,7 +91,7 @@ def _replace(path: Path, raw: bytes) -> None:
 
 
 def _edits(text: str, found: Iterable[Diagnostic]) -> Iterator[tuple[int, int, str]]:
-    starts = [0, *(each.end() for each in _BREAK.finditer(text))]
+    starts = [0, *(each.end() for each in BREAK.finditer(text))]
     for diagnostic in found:
         fix, mark = diagnostic.fix, diagnostic.mark
         if fix is None:
@@ -111,6 +109,6 @@ def _whole_comment(text: str, start: int, stop: int) -> tuple[int, int]:
     """What is left out with a comment: the space before it, and its line where nothing else stands there."""
     before = text[:start].rstrip(" \t")
     alone = not before or before[-1] in "\r\n"
-    if alone and (following := _BREAK.match(text, stop)):
+    if alone and (following := BREAK.match(text, stop)):
         return len(before), following.end()
     return len(before), stop

@@ -23,6 +23,7 @@ import yaml
 from finops_policy.errors import did_you_mean
 from finops_policy.lint.subject import Source
 from finops_policy.marks import Diagnostic, Fix, Mark
+from finops_policy.yaml_words import Places
 
 _COMMENT: Final = re.compile(r"(?:^|\s)(#\s*finops-policy:\s*ignore\b(?:\s*\[([^\]]*)\])?(.*))$")
 _MEANT: Final = re.compile(r"(?:^|\s)(#\s*finops-policy\b\s*:?\s*(?:\w[\w-]*\s*)?\[.*)$")
@@ -116,13 +117,13 @@ def _comments(source: Source) -> Iterator[Suppression]:
 
 def _texts(text: str) -> Callable[[int, int], bool]:
     """Whether a place, a line and the characters before it there, is within quotes or in a block of text."""
-    starts, ends = [(0, 0)], [(0, 0)]
+    starts, ends, place = [(0, 0)], [(0, 0)], Places(text, "")
     for token in yaml.scan(text, Loader=yaml.CSafeLoader):
         if isinstance(token, yaml.ScalarToken) and not token.plain:
-            start, end = token.start_mark, token.end_mark
+            start, end = place(token.start_mark), place(token.end_mark)
             block = token.style in _BLOCKS  # a comment may stand behind its head
-            starts.append((start.line + 2, 0) if block else (start.line + 1, start.column))
-            ends.append((end.line + 1, end.column))
+            starts.append((start.line + 1, 0) if block else (start.line, start.column - 1))
+            ends.append((end.line, end.column - 1))
     return lambda line, column: (line, column) < ends[bisect_right(starts, (line, column)) - 1]
 
 

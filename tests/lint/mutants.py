@@ -335,10 +335,9 @@ PIECES: Final = (
     "!!binary aGk=", "!!timestamp x", "!!bool x", "!!int ''", "2026-12-31", "2026-13-45", "2026-02-30 10:00:00", ".inf",
     "-.nan", "0b_", "0x_", "08", "1:60", "1e400", "9" * 30, "9" * 5000, "y", "yes", "=", "~", "|\n", ">-\n", "'", '"',
     "\\x", "1: x\n", "true: x\n", "null: x\n", "2026-12-31: x\n", "[a]: x\n", "? {a: b}\n: c\n", "name: again\n", "@",
-    "`", "%",
+    "`", "%", "\u0085", "\u2028", "\u2029", "\u2028\n", "\n\u2028",
 )  # fmt: skip
-"""What makes YAML happen, or something else. Without U+0085, U+2028 and U+2029, which begin a line for libyaml and for
-nobody else: ``sources`` takes them for spaces."""
+"""What makes YAML happen, or something else."""
 
 
 def spoiled(chance: random.Random, text: str) -> str:

@@ -349,6 +349,14 @@ def test_a_variable_where_a_number_should_be_is_no_error_in_a_fresh_process(poli
 
 
 @pytest.mark.parametrize("unseen", ["\u0085", "\u2028", "\u2029"])
+def test_a_line_break_that_nobody_sees_is_one_for_cloud_custodian(unseen: str, tmp_path: Path) -> None:
+    text = f"policies:\n{unseen}  - name: a\n{unseen}    resource: ec2\n    filters:{unseen}      - nothing\n"
+    report = linted(tmp_path, text)
+    assert lines(report, "unknown-filter") == [4]
+    assert [each.diagnostic.rule for each in report.told if each.level is Level.ERROR] == ["unknown-filter"]
+
+
+@pytest.mark.parametrize("unseen", ["\u0085", "\u2028", "\u2029"])
 def test_characters_that_yaml_takes_for_line_breaks_move_nothing(unseen: str, tmp_path: Path) -> None:
     text = f'policies:\n  - name: a\n    resource: ec2\n    description: "x{unseen}y"\n    filters: [nothing]\n'
     assert lines(linted(tmp_path, text), "unknown-filter") == [5]

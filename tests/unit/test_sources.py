@@ -377,3 +377,16 @@ def test_read_tells_what_the_system_says(tmp_path: Path, monkeypatch: pytest.Mon
 )
 def test_quoted_text_is_short_and_visible(text: str, quoted: str) -> None:
     assert shown(text) == quoted
+
+
+@pytest.mark.parametrize("key", ["2026-12-31", "2026-13-45", "!!timestamp x"])
+def test_a_key_that_is_read_as_a_date_is_told(key: str) -> None:
+    raw = f"a: 1\n{key}: 2\n".encode()
+    with pytest.raises(InvalidFilesError) as raised:
+        parse(raw, "a.yaml")
+    [problem] = raised.value.diagnostics
+    assert (problem.rule, problem.mark.line) == ("non-string-key", 2)
+    assert "is read as a date" in problem.message
+    document = parse(raw, "a.yaml", lenient=True)
+    assert [each.rule for each in document.problems] == ["non-string-key"]
+    assert len(document.data) == 2
