@@ -386,7 +386,7 @@ def test_a_key_that_is_read_as_a_date_is_told(key: str) -> None:
         parse(raw, "a.yaml")
     [problem] = raised.value.diagnostics
     assert (problem.rule, problem.mark.line) == ("non-string-key", 2)
-    assert "is read as a date" in problem.message
+    assert "is read as date" in problem.message
     document = parse(raw, "a.yaml", lenient=True)
     assert [each.rule for each in document.problems] == ["non-string-key"]
     assert len(document.data) == 2
