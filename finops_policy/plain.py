@@ -74,6 +74,9 @@ class _Written:
     def mark(self, *steps: str | int) -> Mark:
         return self.file.mark("policies", self.index, *steps)
 
+    def key_mark(self, *steps: str | int) -> Mark:
+        return self.file.key_mark("policies", self.index, *steps)
+
 
 def load(paths: Sequence[Path], accounts_file: Path | None, choice: Choice, customer: str) -> Project:
     """Reads, compiles, and checks with c7n what was chosen. Without an accounts file ``choice.regions`` must not be
@@ -259,7 +262,8 @@ def _faults(
         for document in distinct({**policy.document, "metadata": {**written, CARRIED: each}} for each in contexts):
             for fault in faults(document):
                 said = f"Cloud Custodian refuses it: {fault.sentence}" if fault.rule == "c7n" else fault.sentence
-                yield Diagnostic(fault.rule, said, policy.mark(*fault.steps), fault.hint)
+                mark = policy.key_mark(*fault.steps) if fault.of_key else policy.mark(*fault.steps)
+                yield Diagnostic(fault.rule, said, mark, fault.hint)
 
 
 # --- compiling --------------------------------------------------------------------------------------------------------

@@ -135,11 +135,10 @@ def _setting(
     place = new.mark if new else old.mark if old else mark
     kind = ADDED if old is None else REMOVED if new is None else CHANGED
     if text(was) != text(now) or kind is not CHANGED:
-        known = pack is not None and name[1] in pack.parameters and was is not None and now is not None
         if text(was) == text(now):
             effect, why = NEUTRAL, "the value that holds stays the same"
-        elif known and pack is not None:
-            effect, why = setting_effect(pack, name[1], was, now)  # type: ignore[arg-type] # known says so
+        elif pack is not None and name[1] in pack.parameters and was is not None and now is not None:
+            effect, why = setting_effect(pack, name[1], was, now)
         else:
             effect, why = UNCLEAR, "the pack or its parameter is not known"
         yield of.made(kind, item, "", was, now, effect, why, place)

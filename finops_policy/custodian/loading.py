@@ -13,9 +13,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from finops_policy.custodian import conformity
+from finops_policy.custodian.conformity import unknown_resource
 from finops_policy.custodian.faults import Fault, Steps
-from finops_policy.custodian.library import load_types, manager_class, schema_errors
-from finops_policy.errors import did_you_mean
+from finops_policy.custodian.knowledge import Knowledge, ResourceType, knowledge
+from finops_policy.custodian.library import load_types
 
 CARRIED = "finops-policy"
 """Key of a compiled document's metadata: ``vars`` (name -> value), ``account`` (as c7n-org shows it to conditions) and
@@ -70,81 +72,31 @@ def distinct(documents: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def faults(document: Mapping[str, Any]) -> list[Fault]:
     """All that c7n's schema has against a policy once its variables are expanded, else what its own validation has."""
-    unknown = _unknown_type(document["resource"])
-    return [unknown] if unknown else _faults(document)
+    known = knowledge()
+    type_ = known.type_of(document["resource"])
+    return [unknown_resource(document["resource"], known)] if type_ is None else _faults(document, type_, known)
 
 
-def _unknown_type(resource_type: str) -> Fault | None:
-    from c7n.resources.resource_map import ResourceMap
-
-    if not load_types([resource_type]):
-        return None
-    known = [name for name in ResourceMap if name.startswith("aws.")]
-    hint = did_you_mean(resource_type, known) or "`custodian schema aws` lists them."
-    return Fault(("resource",), "unknown-type", f"c7n has no resource type {resource_type}", hint)
-
-
-def _faults(document: Mapping[str, Any]) -> list[Fault]:
+def _faults(document: Mapping[str, Any], type_: ResourceType, known: Knowledge) -> list[Fault]:
     """The schema is for the expanded policy: a number may be a variable, and has its type only then."""
     from c7n.config import Config
     from c7n.exceptions import PolicyValidationError
 
+    load_types([document["resource"]])
     try:
         policy = expand(document, Config.empty(account_id="000000000000", region="us-east-1"), _no_session)
         found = list(_undefined(document, policy))
         expanded = json.loads(json.dumps(policy.data, default=str))
         places = {each.steps for each in found}
-        found += [each for each in schema_faults(expanded) if each.steps not in places]
+        found += [each for each in conformity.faults(expanded, type_, known) if each.steps not in places]
         if not found:
             policy.validate()
     except PermissionError:
         return []  # validated when it runs, where there is a session
     except (PolicyValidationError, *_REFUSALS) as error:
         sentence = " ".join(str(error).split())[:300]
-        return _strangers(document) or schema_faults(document) or [Fault((), "c7n", sentence, HINT)]
+        return conformity.faults(document, type_, known) or [Fault((), "c7n", sentence, HINT)]
     return found
-
-
-def schema_faults(document: Mapping[str, Any]) -> list[Fault]:
-    """What c7n's schema has against a policy, whatever its values are made of."""
-    return [_of_schema(document["resource"], error) for error in schema_errors(document)]
-
-
-def _strangers(document: Mapping[str, Any]) -> list[Fault]:
-    """Filters and actions that the type does not have."""
-    elements = [
-        ((section, index), element)
-        for section in ("filters", "actions")
-        for index, element in enumerate(document.get(section) or ())
-    ]
-    return list(filter(None, (_stranger(document["resource"], steps, element) for steps, element in elements)))
-
-
-def _of_schema(resource_type: str, error: Any) -> Fault:
-    from c7n.schema import specific_error
-    from jsonschema.exceptions import best_match
-
-    if stranger := _stranger(resource_type, tuple(error.absolute_path), error.instance):
-        return stranger
-    deepest = specific_error(error)
-    if deepest is error:
-        deepest = best_match([error]) or error
-    steps = tuple(deepest.absolute_path)
-    place = f"{'/'.join(map(str, steps))}: " if steps else ""
-    return Fault(steps, "c7n", f"{place}{deepest.message[:300]}", HINT)
-
-
-def _stranger(resource_type: str, steps: Steps, element: Any) -> Fault | None:
-    """A filter or action of a kind that the type does not have: c7n's schema only says that none fits."""
-    kind = element.get("type") if isinstance(element, Mapping) else element
-    if len(steps) != 2 or steps[0] not in ("filters", "actions") or not isinstance(kind, str):
-        return None
-    what = "filter" if steps[0] == "filters" else "action"
-    known = getattr(manager_class(resource_type), f"{what}_registry").keys()
-    if kind in known:
-        return None
-    hint = did_you_mean(kind, known) or f"`custodian schema {resource_type}.{steps[0]}` lists them."
-    return Fault(steps, "c7n", f"{resource_type} has no {what} {kind!r}", hint)
 
 
 def _undefined(document: Mapping[str, Any], policy: Any) -> Iterator[Fault]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -217,17 +216,26 @@ def stock_policies(text: str) -> list[Any]:
 
 def stock_faults(item: Any) -> list[Fault]:
     """What c7n has against a policy of such values; nothing where its type is not known."""
-    from finops_policy.custodian.loading import schema_faults
-
     resource = item.get("resource") if isinstance(item, dict) else None
     name = _full(resource) if isinstance(resource, str) else ""
     if not name.startswith("aws.") or load_types([name]):
         return []
     document = {**item, "resource": name}
     errors: list[Fault] = []
-    if said := _said(lambda: errors.extend(schema_faults(document) if unfit(document) else ())):
+    if said := _said(lambda: errors.extend(map(_of_schema, schema_errors(document) if unfit(document) else ()))):
         return [Fault((), RULE, said, HINT)]
-    return [replace(each, rule="schema") for each in errors] or refusals(item)
+    return errors or refusals(item)
+
+
+def _of_schema(error: Any) -> Fault:
+    """In jsonschema's words: values that JSON does not have are rare, and mostly dates, which are told otherwise."""
+    from c7n.schema import specific_error
+    from jsonschema.exceptions import best_match
+
+    deepest = specific_error(error)
+    if deepest is error:
+        deepest = best_match([error]) or error
+    return Fault(tuple(deepest.absolute_path), "schema", deepest.message[:300], HINT)
 
 
 def unfit(document: Mapping[str, Any]) -> bool:

@@ -177,9 +177,9 @@ def _value_type(policy: LintedPolicy, steps: Steps) -> str:
 
 
 def _text(policy: LintedPolicy, steps: Steps) -> str:
-    value = policy.document
+    value: Any = policy.document
     for step in steps:
-        value = value[step]  # type: ignore[index]
+        value = value[step]
     return str(value)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from finops_policy.errors import InvalidFilesError, UsageError, did_you_mean
@@ -55,7 +56,7 @@ def _of_catalog(subject: Subject) -> Iterator[Diagnostic]:
         ("customers", catalog.customer),
     ):
         for name in subject.names(kind):
-            yield from _told(lambda load=load, name=name: load(name))  # type: ignore[misc]
+            yield from _told(partial(load, name))
     for pack in subject.packs.values():
         yield from parameter_problems(pack)
     for name in subject.names("customers"):

@@ -269,7 +269,7 @@ def test_a_mistake_is_told_at_its_line_before_anything_is_asked(files: Path, inv
     said = invoke("run", *arguments)
     assert said.code == 1
     assert "more/x.yml:2:11: Policy name 'EC2_No_Owner' is used twice." in said.err
-    assert "more/x.yml:3:15: c7n has no resource type aws.ec3" in said.err
+    assert "more/x.yml:3:15: c7n has no resource type `aws.ec3`" in said.err
     assert "2 problems" in said.err
 
 

@@ -308,27 +308,33 @@ def test_files_without_any_policy_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ("{name: p, resource: aws.ec3}", "2:25 unknown-type: c7n has no resource type aws.ec3 Did you mean"),
+        ("{name: p, resource: aws.ec3}", "2:25 unknown-resource: c7n has no resource type `aws.ec3` Did you mean"),
         ("{name: p, resource: gcp.instance}", "2:25 cloud: `gcp.instance` is no resource type of AWS"),
         ("{name: p, resource: [ec2]}", "2:25 schema: `resource` must be text"),
         ("{name: a.b, resource: ec2}", "2:12 schema: `name` does not have the right form"),
         ("{resource: ec2}", "2:5 schema: `name` is missing"),
-        ("{name: p, resource: ec2, fliters: []}", "2:5 c7n: Cloud Custodian refuses it: Additional properties"),
+        (
+            "{name: p, resource: ec2, fliters: []}",
+            "2:30 schema: `fliters` is not a key of a policy Did you mean filters?",
+        ),
         (
             "{name: p, resource: ec2, filters: [{type: valeu}]}",
-            "2:40 c7n: Cloud Custodian refuses it: aws.ec2 has no f",
+            "2:47 unknown-filter: aws.ec2 has no filter `valeu` Did you mean value?",
         ),
-        ("{name: p, resource: ec2, filters: [nope]}", "2:40 c7n: Cloud Custodian refuses it: aws.ec2 has no filter"),
-        ("{name: p, resource: ec2, actions: [stpo]}", "2:40 c7n: Cloud Custodian refuses it: aws.ec2 has no action"),
+        ("{name: p, resource: ec2, filters: [nope]}", "2:40 unknown-filter: aws.ec2 has no filter `nope`"),
+        (
+            "{name: p, resource: ec2, actions: [stpo]}",
+            "2:40 unknown-action: aws.ec2 has no action `stpo` Did you mean stop?",
+        ),
         (
             "{name: p, resource: ec2, filters: [{type: instance-age, days: x}]}",
-            "2:67 c7n: Cloud Custodian refuses it: filters/0/days: 'x' is not",
+            "2:67 schema: `days` must be a number: got the text `x`",
         ),
         ("{name: p, resource: ec2, filters: [{A: '{kind}'}]}", "2:44 unknown-variable: {kind} is no variable"),
         ("{name: p, resource: ec2, filters: [{A: 'x}'}]}", "2:5 c7n: Cloud Custodian refuses it: Single '}'"),
         (
             "{name: p, resource: ec2, filters: [{type: instance-age, days: '{word}'}]}",
-            "2:67 c7n: Cloud Custodian refuses it: filters/0/days: 'shared' is not",
+            "2:67 schema: `days` must be a number: got the text `shared`",
         ),
         ("{name: p, resource: ec2, actions: [{type: mark-for-op, op: nope}]}", "2:5 c7n: Cloud Custodian refuses it:"),
         (
@@ -360,7 +366,7 @@ def test_a_mistake_that_one_account_makes_is_found(tmp_path: Path) -> None:
     policy = "policies: [{name: p, resource: ec2, filters: [{type: instance-age, days: '{days}'}]}]"
     project(tmp_path, policy)
     [told] = problems(tmp_path, policy, ACCOUNTS.replace("{word: own}", "{days: soon}"))
-    assert "filters/0/days: 'soon' is not" in told
+    assert "`days` must be a number: got the text `soon`" in told
 
 
 # --- variables --------------------------------------------------------------------------------------------------------
