@@ -146,14 +146,23 @@ class Catalog:
         What cannot be read does not apply, and its findings stay: one waiver with a problem, or the whole file where
         the problem lies outside of its entries.
         """
-        place = self._customers.find(customer).child(customer, "waivers.yaml")
+        waivers, problems, _ = self.all_waivers(customer)
+        return waivers, problems
+
+    def all_waivers(self, customer: str) -> tuple[list[Waiver], list[Diagnostic], list[Waiver]]:
+        """The same, and the malformed ones as far as they say what they were meant for."""
+        place = self.waivers_place(customer)
         if not place.is_file():
-            return [], []
+            return [], [], []
         try:
             document = read(place.source, place.label)
         except InvalidFilesError as error:
-            return [], list(error.diagnostics)
+            return [], list(error.diagnostics), []
         return waivers_of(document, validation.validate(document, "waiver"))
+
+    def waivers_place(self, customer: str) -> Place:
+        """Where the customer's waivers are, or would be; raises :class:`UsageError` for an unknown customer."""
+        return self._customers.find(customer).child(customer, "waivers.yaml")
 
     def prices(self) -> tuple[Price, ...]:
         """The price book: the workspace's own ``pricebook.yaml``, else the built-in one."""

@@ -2,13 +2,14 @@
 
 The same input gives the same bytes on any machine: nothing here reads a clock, an environment, a network or c7n. What
 the policies are called, how long the scope is, and what a finding is worth rides in ``metadata``, so that a compiled
-file alone is enough to run from (:func:`load_policies`).
+file alone is enough to run from (:func:`load_policies`). Filters at the end leave out what is waived.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -18,6 +19,7 @@ from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, did_you_mean
 from finops_policy.marks import PLACEHOLDER, Diagnostic, Mark
 from finops_policy.model import (
+    WAIVERS,
     CompiledPolicy,
     Framework,
     Pack,
@@ -28,8 +30,10 @@ from finops_policy.model import (
     Setting,
     Settings,
     Severity,
+    Waiver,
 )
 from finops_policy.validation import check_value
+from finops_policy.waiver_filters import ArnKey, exclusion
 from finops_policy.writing import dump_yaml
 
 LOCK_NAME = "finops-policy.lock"
@@ -59,6 +63,8 @@ class CompiledSet:
     variants: Mapping[str, tuple[CompiledPolicy, ...]]
     lock: Mapping[str, Any]
     origins: tuple[Origin, ...]
+    uncompiled: tuple[Diagnostic, ...] = ()
+    """Waivers that stock Cloud Custodian cannot be told of; a run honours them all the same."""
 
     def policies(self, account_id: str = DEFAULT) -> tuple[CompiledPolicy, ...]:
         return self.variants.get(account_id, self.variants[DEFAULT])
@@ -79,9 +85,17 @@ def policies_path(account_id: str) -> str:
 
 
 def compile_set(
-    profile: Profile, customer: Customer, packs: Mapping[str, Pack], frameworks: Sequence[Framework]
+    profile: Profile,
+    customer: Customer,
+    packs: Mapping[str, Pack],
+    frameworks: Sequence[Framework],
+    waivers: Sequence[Waiver] = (),
+    arn_keys: Mapping[str, ArnKey] = MappingProxyType({}),
 ) -> CompiledSet:
     """Compiles everything, or raises :class:`InvalidFilesError` with every problem found.
+
+    ``waivers`` are those that apply, now or later, and ``arn_keys`` the keys of their resource types' ARNs, by type.
+    The lock is of what is judged: waivers are not in it.
 
     ``packs`` are all known packs, by name: a name that is not among them is reported with the nearest known one.
     ``frameworks`` are those of the profile that exist; the others are reported.
@@ -109,16 +123,20 @@ def compile_set(
         resolved = [_resolve(pack, account_id, settings, profile, customer) for pack in chosen]
         origins += [origin for each in resolved for origin in each.values()]
         variants[account_id] = tuple(
-            _compile_policy(policy, pack, _posture(profile, pack), values)
+            _compile_policy(policy, pack, _posture(profile, pack, policy), values)
             for pack, values in zip(chosen, resolved, strict=True)
             for policy in pack.policies.values()
         )
     return CompiledSet(
         customer=customer.name,
         profile=profile.name,
-        variants=variants,
+        variants={
+            account_id: tuple(_waived(policy, waivers, arn_keys.get(policy.resource)) for policy in policies)
+            for account_id, policies in variants.items()
+        },
         lock=lock_of(profile, customer, chosen, frameworks, variants),
         origins=tuple(origins),
+        uncompiled=tuple(_uncompiled(variants[DEFAULT], waivers, arn_keys)),
     )
 
 
@@ -149,7 +167,12 @@ def _pack_problems(profile: Profile, packs: Mapping[str, Pack]) -> Iterator[Diag
             message = f"Profile {profile.name} names a pack {choice.name!r} that does not exist."
             yield Diagnostic("unknown-pack", message, choice.mark, did_you_mean(choice.name, packs))
         else:
-            yield from _version_problems("Pack", packs[choice.name], choice.versions, choice.mark)
+            pack = packs[choice.name]
+            yield from _version_problems("Pack", pack, choice.versions, choice.mark)
+            for policy in choice.postures.keys() - pack.policies.keys():
+                message = f"Pack {pack.name} has no policy {policy!r} to give a posture to."
+                hint = did_you_mean(policy, pack.policies)
+                yield Diagnostic("unknown-policy", message, choice.posture_marks[policy], hint, (pack.mark,))
 
 
 def _version_problems(kind: str, found: Pack | Framework, versions: str, mark: Mark) -> Iterator[Diagnostic]:
@@ -303,8 +326,8 @@ def _resolve(
     return resolved
 
 
-def _posture(profile: Profile, pack: Pack) -> str:
-    return next(choice.posture.value for choice in profile.packs if choice.name == pack.name)
+def _posture(profile: Profile, pack: Pack, policy: Policy) -> str:
+    return next(choice.posture_of(policy.name).value for choice in profile.packs if choice.name == pack.name)
 
 
 def _compile_policy(policy: Policy, pack: Pack, posture: str, values: Mapping[str, Origin]) -> CompiledPolicy:
@@ -332,6 +355,33 @@ def _compile_policy(policy: Policy, pack: Pack, posture: str, values: Mapping[st
     return _from_document(document)
 
 
+def _waived(policy: CompiledPolicy, waivers: Iterable[Waiver], key: ArnKey | None) -> CompiledPolicy:
+    """The policy with a filter for each of its waivers at the end. Its digest is of what it judges."""
+    found = [exclusion(waiver, key) for waiver in waivers if waiver.policy == policy.name]
+    filters = [each for each in found if each is not None]
+    if not filters:
+        return policy
+    metadata = {**policy.document["metadata"], WAIVERS: len(filters)}
+    return _from_document(
+        {**policy.document, "metadata": metadata, "filters": [*policy.document["filters"], *filters]}
+    )
+
+
+def _uncompiled(
+    policies: Iterable[CompiledPolicy], waivers: Iterable[Waiver], arn_keys: Mapping[str, ArnKey]
+) -> Iterator[Diagnostic]:
+    resources = {policy.name: policy.resource for policy in policies}
+    for waiver in waivers:
+        resource = resources.get(waiver.policy)
+        if resource is not None and exclusion(waiver, arn_keys.get(resource)) is None:
+            message = (
+                f"Waiver {waiver.id} is not in the compiled policy: Cloud Custodian's filters cannot tell the ARN of"
+                f" {resource}. A run honours it; `custodian run` on the compiled file does not."
+            )
+            hint = "Name a tag of the resources instead of an ARN, or run the policy with finops-policy alone."
+            yield Diagnostic("waiver-not-compiled", message, waiver.mark, hint)
+
+
 def _from_document(document: Mapping[str, Any]) -> CompiledPolicy:
     metadata = document["metadata"]
     return CompiledPolicy(
@@ -345,6 +395,7 @@ def _from_document(document: Mapping[str, Any]) -> CompiledPolicy:
         scope_length=metadata["scope_length"],
         savings_method=metadata.get("savings_method", ""),
         document=document,
+        waiver_length=metadata.get(WAIVERS, 0),
     )
 
 

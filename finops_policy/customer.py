@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
 from typing import Final
 
+from finops_policy.channels import Notifications
 from finops_policy.marks import Mark
 from finops_policy.model import Settings
 
@@ -77,6 +81,94 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Caps:
+    """Over any of these nothing is acted on; None: no limit. ``monthly_amount`` is in the price book's currency."""
+
+    count: int | None = None
+    percent: Decimal | None = None
+    monthly_amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """When nothing is acted on, in ``timezone`` (IANA): what is given must all hold. ``weekdays`` are 0 (Monday) to 6,
+    ``days_of_month`` negative from the month's end, ``hours`` minutes of the day, past midnight where the end is before
+    the start."""
+
+    name: str
+    timezone: str = "UTC"
+    first: dt.date | None = None
+    last: dt.date | None = None
+    weekdays: frozenset[int] = frozenset()
+    days_of_month: frozenset[int] = frozenset()
+    hours: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """How many resources are acted on at once, and when it is enough."""
+
+    canary: int = 1
+    size: int = 10
+    wait_seconds: int = 60
+    max_error_percent: Decimal = Decimal(10)
+
+
+@dataclass(frozen=True, slots=True)
+class Remediation:
+    """How a customer's resources are acted on. Without a ``role`` of its own, the one that reads serves."""
+
+    role: Role | None = None
+    max: Caps = Caps()
+    total: Caps = Caps()
+    batches: Batches = Batches()
+    freeze: tuple[Freeze, ...] = ()
+
+
+class ApproverRole(StrEnum):
+    """What an approver answers for. A rule needs roles; one person has one."""
+
+    ENGINEERING = "engineering"
+    FINANCE = "finance"
+    SECURITY = "security"
+
+
+@dataclass(frozen=True, slots=True)
+class Approver:
+    """A person who may decide on plans. The e-mail address is who they are, whatever its case.
+
+    ``keys`` are ed25519 public keys, 32 raw bytes in base64; ``identities`` globs over ARNs of IAM users and STS
+    sessions. A key or identity is one person's alone.
+    """
+
+    name: str
+    email: str
+    role: ApproverRole
+    mark: Mark
+    keys: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    """Which roles an item ``needs`` if all conditions hold: the plan saves more than ``over`` a month, the item is
+    ``destructive``. Without conditions it always holds."""
+
+    needs: frozenset[ApproverRole]
+    over: Decimal | None = None
+    destructive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRules:
+    """What the rules that hold need adds up. Without rules everything needs engineering and finance. An approval lasts
+    for ``valid_hours`` at most."""
+
+    rules: tuple[ApprovalRule, ...] = (ApprovalRule(frozenset({ApproverRole.ENGINEERING, ApproverRole.FINANCE})),)
+    valid_hours: int = 72
+
+
+@dataclass(frozen=True, slots=True)
 class Customer:
     """A tenant. ``partition`` is an ARN partition (``aws``, ``aws-us-gov``, ``aws-cn``).
 
@@ -95,6 +187,10 @@ class Customer:
     mark: Mark
     regions: tuple[str, ...] = ()
     organization: Organization | None = None
+    remediation: Remediation = field(default_factory=Remediation)
+    approvers: tuple[Approver, ...] = ()
+    approval: ApprovalRules = ApprovalRules()
+    notifications: Notifications | None = None
 
     @property
     def home_region(self) -> str:

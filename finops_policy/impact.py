@@ -31,8 +31,9 @@ from finops_policy.evidence.store import RunRecord, read_run
 from finops_policy.model import CompiledPolicy, Coverage, Evaluation, Status, Target, Verdict, Waiver
 from finops_policy.money import Money
 from finops_policy.project import Project
+from finops_policy.redaction import WITHHELD
 from finops_policy.savings import Claim, Savings, add_up
-from finops_policy.waivers import find_waiver
+from finops_policy.waivers import covers_as_recorded, in_force
 
 PARTLY: Final = frozenset({"next_size_down"})
 """Savings methods that save less than the resource costs: how much was recorded for findings alone."""
@@ -197,7 +198,7 @@ class _Assessment:
                 if key not in known:
                     path = self._recorded.id_path(each.resource_type)
                     known[key] = Memory(each.resource_type, each.resource_id, path, each.arn, each.tags)
-                known[key].add(each, ran[each.policy].document["filters"])
+                known[key].add(each, ran[each.policy].judged["filters"])
         for name, pair in changed.items():
             for part in pair.parts():
                 self._policy(self._impacts[name], target, part, memories[part.there.resource])
@@ -218,8 +219,7 @@ class _Assessment:
         before = str(evaluation.verdict) if evaluation else OUTSIDE
         after, reason = self._after(target, pair, memory, evaluation, moment)
         if after == Verdict.NONCOMPLIANT:
-            waiver = find_waiver(impact.policy, memory.arn, self._head.waivers, moment.date())
-            after, reason = (str(Verdict.WAIVED), f"waiver {waiver.id}") if waiver else (after, reason)
+            after, reason = self._waived(impact.policy, target, memory, moment.date()) or (after, reason)
         place = (target.account_id, target.region)
         hit, found = after == Verdict.NONCOMPLIANT, before == Verdict.NONCOMPLIANT
         if after == Verdict.UNKNOWN and before != Verdict.UNKNOWN:
@@ -231,6 +231,16 @@ class _Assessment:
             money = _saved(memory, evaluation, impact.savings_method) if hit else recorded
             which = (memory.resource_type, memory.resource_id, memory.arn)
             (impact.hit if hit else impact.released).append(Hit(*place, *which, before, after, reason, money))
+
+    def _waived(self, policy: str, target: Target, memory: Memory, day: dt.date) -> tuple[str, str] | None:
+        """What the new state's waivers make of a finding, and why; None where they make nothing of it."""
+        of = (policy, memory.arn, memory.tags, target.account_id, target.region, WITHHELD)
+        found = [(each, covers_as_recorded(each, *of)) for each in self._head.waivers if in_force(each, day)]
+        if waiver := next((each for each, covered in found if covered), None):
+            return str(Verdict.WAIVED), f"waiver {waiver.id}"
+        if waiver := next((each for each, covered in found if covered is None), None):
+            return str(Verdict.UNKNOWN), f"whether waiver {waiver.id} covers it: its tag {waiver.tag_key} is withheld"
+        return None
 
     def _after(
         self, target: Target, pair: _Pair, memory: Memory, evaluation: Evaluation | None, moment: dt.datetime
@@ -300,7 +310,7 @@ def _add(notes: list[str], note: str) -> None:
 
 def _behaviour(policy: CompiledPolicy | None) -> str:
     """What decides verdicts, of all that a policy says."""
-    return text([policy.resource, policy.scope_length, policy.document["filters"]]) if policy else ""
+    return text([policy.resource, policy.scope_length, policy.judged["filters"]]) if policy else ""
 
 
 def _scope(policy: CompiledPolicy) -> list[Any]:
@@ -310,10 +320,16 @@ def _scope(policy: CompiledPolicy) -> list[Any]:
 def _rewaived(old: Iterable[Waiver], new: Iterable[Waiver]) -> frozenset[str]:
     """Policies whose findings are accepted otherwise."""
 
-    def told(waivers: Iterable[Waiver]) -> set[tuple[str, str, str, dt.date]]:
-        return {(each.policy, each.id, each.resource, each.expires) for each in waivers}
+    def told(waivers: Iterable[Waiver]) -> set[tuple[Any, ...]]:
+        return {
+            (
+                each.policy, each.id, each.resource, each.tag_key, each.tag_value, each.account, each.region,
+                each.starts, each.expires,
+            )
+            for each in waivers
+        }  # fmt: skip
 
-    return frozenset(policy for policy, *_ in told(old) ^ told(new))
+    return frozenset(str(policy) for policy, *_ in told(old) ^ told(new))
 
 
 def _saved(memory: Memory, evaluation: Evaluation | None, method: str) -> Money | None:

@@ -16,6 +16,10 @@ from finops_policy.marks import Mark
 from finops_policy.money import Money
 
 API_VERSION = "finops-policy/v1"
+WAIVERS = "waivers"
+"""Key of a compiled document's metadata: how many of its last filters leave out what is waived."""
+LONGEST_WAIVER = 365
+"""Days that a waiver may apply, where its profile allows no less."""
 
 Scalar: TypeAlias = str | int | float | bool
 ParameterValue: TypeAlias = Scalar | tuple[Scalar, ...]
@@ -155,17 +159,24 @@ Settings: TypeAlias = Mapping[str, Mapping[str, Setting]]
 
 @dataclass(frozen=True, slots=True)
 class PackChoice:
-    """A profile's choice of a pack: a PEP 440 version range over SemVer versions, and how far remediation may go."""
+    """A profile's choice of a pack: a PEP 440 version range over SemVer versions, and how far remediation may go.
+    ``postures`` are those of single policies, which win."""
 
     name: str
     versions: str
     posture: Posture
     mark: Mark
+    postures: Mapping[str, Posture] = field(default_factory=dict)
+    posture_marks: Mapping[str, Mark] = field(default_factory=dict)
+
+    def posture_of(self, policy: str) -> Posture:
+        return self.postures.get(policy, self.posture)
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """An industry's choice of packs, parameter values and frameworks."""
+    """An industry's choice of packs, parameter values and frameworks. ``waiver_days`` is for how many days findings of
+    a severity may be waived."""
 
     name: str
     version: str
@@ -179,11 +190,17 @@ class Profile:
     retention_source: str
     digest: str
     mark: Mark
+    waiver_days: Mapping[Severity, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """An accepted finding. ``resource`` is an ARN or a glob over ARNs; ``expires`` is the last day it applies (UTC)."""
+    """An accepted finding. It is for resources that fit every selector: ``resource`` (an ARN or a glob over ARNs), a tag
+    whose value fits the glob ``tag_value``, ``account`` (an id) and ``region``; an empty one fits all.
+
+    It applies from ``starts`` through ``expires`` (days, UTC). ``created`` is the day it was agreed on, None where an
+    older file does not say.
+    """
 
     id: str
     policy: str
@@ -195,6 +212,12 @@ class Waiver:
     ticket: str
     expires: dt.date
     mark: Mark
+    tag_key: str = ""
+    tag_value: str = ""
+    account: str = ""
+    region: str = ""
+    created: dt.date | None = None
+    starts: dt.date = dt.date.min
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +277,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class CompiledPolicy:
-    """A plain Cloud Custodian policy. The first ``scope_length`` filters of ``document`` select the population."""
+    """A plain Cloud Custodian policy. The first ``scope_length`` filters of ``document`` select the population; the last
+    ``waiver_length`` leave out what is waived, for stock Cloud Custodian: verdicts are those of :attr:`judged`."""
 
     name: str
     pack: str
@@ -266,10 +290,20 @@ class CompiledPolicy:
     scope_length: int
     savings_method: str
     document: Mapping[str, Any]
+    waiver_length: int = 0
 
     @property
     def qualified_name(self) -> str:
         return f"{self.pack}/{self.name}"
+
+    @property
+    def judged(self) -> Mapping[str, Any]:
+        """The document as it judges: without waivers, which neither make nor unmake a finding."""
+        if not self.waiver_length:
+            return self.document
+        metadata = {key: value for key, value in self.document["metadata"].items() if key != WAIVERS}
+        filters = self.document["filters"][: -self.waiver_length]
+        return {**self.document, "metadata": metadata, "filters": filters}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from finops_policy.catalog import Catalog
 from finops_policy.compiler import CompiledSet, compile_set
+from finops_policy.custodian.arn_keys import arn_keys
 from finops_policy.customer import ENABLED, Account, Customer, Organization
 from finops_policy.errors import UsageError, did_you_mean
 from finops_policy.marks import Diagnostic
 from finops_policy.model import Framework, Pack, Profile, Target, Waiver
+from finops_policy.waiver_filters import ArnKey
+from finops_policy.waivers import Rules, sort_out
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """``malformed`` are the problems of waivers that do not apply because they cannot be read."""
+    """``malformed`` are the problems of waivers that do not apply: they cannot be read, or break a rule. ``lapsed`` are
+    those waivers, as far as they say what they were meant for."""
 
     customer: Customer
     profile: Profile
@@ -24,10 +30,13 @@ class Project:
     compiled: CompiledSet
     waivers: tuple[Waiver, ...]
     malformed: tuple[Diagnostic, ...]
+    lapsed: tuple[Waiver, ...] = ()
 
 
-def load(catalog: Catalog, customer_name: str, profile_name: str | None) -> Project:
-    """Loads and compiles; raises :class:`UsageError` for unknown names and ``InvalidFilesError`` for broken files."""
+def load(
+    catalog: Catalog, customer_name: str, profile_name: str | None, today: dt.date | None = None
+) -> Project:
+    """Loads and compiles, with the waivers that apply ``today`` (UTC); raises :class:`UsageError` for unknown names and ``InvalidFilesError`` for broken files."""
     customer = catalog.customer(customer_name)
     if profile_name is None and not customer.profile:
         raise UsageError(
@@ -38,24 +47,36 @@ def load(catalog: Catalog, customer_name: str, profile_name: str | None) -> Proj
     known = catalog.frameworks()
     frameworks = tuple(catalog.framework(name) for name in profile.frameworks if name in known)
     packs = catalog.all_packs()
-    waivers, malformed = catalog.waivers(customer.name)
-    policies = {policy for pack in packs.values() for policy in pack.policies}
-    strangers = [waiver for waiver in waivers if waiver.policy not in policies]
-    malformed += [_stranger(waiver, policies) for waiver in strangers]
+    waivers, malformed, unread = catalog.all_waivers(customer.name)
+    sorted_ = sort_out(waivers, waiver_rules(profile, customer, packs), today or dt.datetime.now(dt.UTC).date())
     return Project(
         customer=customer,
         profile=profile,
         packs=packs,
         frameworks=frameworks,
-        compiled=compile_set(profile, customer, packs, frameworks),
-        waivers=tuple(waiver for waiver in waivers if waiver not in strangers),
-        malformed=tuple(malformed),
+        compiled=compile_set(
+            profile, customer, packs, frameworks, sorted_.compiled, _arn_keys(sorted_.compiled, profile, packs)
+        ),
+        waivers=sorted_.applying,
+        malformed=(*malformed, *sorted_.problems),
+        lapsed=(*unread, *sorted_.broken, *sorted_.coming),
     )
 
 
-def _stranger(waiver: Waiver, known: set[str]) -> Diagnostic:
-    message = f"Waiver {waiver.id} names a policy {waiver.policy!r} that no pack has; it does not apply."
-    return Diagnostic("unknown-policy", message, waiver.mark, did_you_mean(waiver.policy, known))
+def waiver_rules(profile: Profile, customer: Customer, packs: Mapping[str, Pack]) -> Rules:
+    return Rules(
+        severities={name: policy.severity for pack in packs.values() for name, policy in pack.policies.items()},
+        max_days=profile.waiver_days,
+        approvers={each.email.casefold() for each in customer.approvers} if customer.approvers else None,
+    )
+
+
+def _arn_keys(waivers: Iterable[Waiver], profile: Profile, packs: Mapping[str, Pack]) -> dict[str, ArnKey]:
+    """Of the resource types that have waivers: only they are worth asking what c7n knows."""
+    named = {waiver.policy for waiver in waivers}
+    chosen = [packs[choice.name] for choice in profile.packs if choice.name in packs]
+    types = {policy.resource for pack in chosen for name, policy in pack.policies.items() if name in named}
+    return arn_keys(types) if types else {}
 
 
 def select_accounts(customer: Customer, names: tuple[str, ...]) -> tuple[Account, ...]:

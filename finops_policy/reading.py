@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from finops_policy.approval_settings import approvers_of, rules_of
 from finops_policy.customer import Account, Customer, Organization, Role
 from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, did_you_mean
@@ -34,6 +35,8 @@ from finops_policy.model import (
     Waiver,
 )
 from finops_policy.money import Price
+from finops_policy.notification_settings import notifications_of
+from finops_policy.remediation_settings import remediation_of
 from finops_policy.sources import Document
 
 
@@ -100,7 +103,14 @@ def profile_of(document: Document) -> Profile:
         version=data["version"],
         title=data["title"],
         packs=tuple(
-            PackChoice(name, raw["version"], Posture(raw.get("posture", "report")), document.key_mark("packs", name))
+            PackChoice(
+                name,
+                raw["version"],
+                Posture(raw.get("posture", "report")),
+                document.key_mark("packs", name),
+                {policy: Posture(each) for policy, each in raw.get("postures", {}).items()},
+                {policy: document.key_mark("packs", name, "postures", policy) for policy in raw.get("postures", {})},
+            )
             for name, raw in data["packs"].items()
         ),
         settings=_settings(document, data.get("parameters", {}), "parameters"),
@@ -111,6 +121,7 @@ def profile_of(document: Document) -> Profile:
         retention_source=data["retention"]["source"],
         digest=digest(data),
         mark=document.mark(),
+        waiver_days={Severity(name): days for name, days in data.get("waivers", {}).get("max_days", {}).items()},
     )
 
 
@@ -140,6 +151,10 @@ def customer_of(document: Document) -> Customer:
         mark=document.mark(),
         regions=_regions(data["regions"]),
         organization=_organization(document, data.get("organization")),
+        remediation=remediation_of(document, data.get("remediation", {})),
+        approvers=approvers_of(document, data.get("approvers", ())),
+        approval=rules_of(document, data.get("approval")),
+        notifications=notifications_of(document, data.get("notifications")),
     )
 
 
@@ -170,33 +185,70 @@ def _organization(document: Document, raw: Mapping[str, Any] | None) -> Organiza
     return Organization(tuple(include), tuple(exclude), raw.get("tags", {}), mark)
 
 
-def waivers_of(document: Document, problems: list[Diagnostic]) -> tuple[list[Waiver], list[Diagnostic]]:
+def waivers_of(
+    document: Document, problems: list[Diagnostic]
+) -> tuple[list[Waiver], list[Diagnostic], list[Waiver]]:
     """Those that may apply, and the problems of the others: what their schema says (``problems``), approved by who
-    requested them, or of an id used before."""
+    requested them, or of an id used before. Last those others, as far as they say what they were meant for."""
     entries = document.data.get("waivers") if isinstance(document.data, dict) else None
     starts = [document.mark("waivers", index) for index in range(len(entries))] if isinstance(entries, list) else []
     broken = {bisect_right(starts, problem.mark) - 1 for problem in problems}
     waivers: list[Waiver] = []
     problems = list(problems)
     seen: dict[str, Mark] = {}
-    if not isinstance(entries, list) or -1 in broken:
-        return waivers, problems
+    if not isinstance(entries, list):
+        return waivers, problems, []
+    if -1 in broken:  # the file itself is not as it should be
+        return waivers, problems, _meant(entries, starts, set(range(len(entries))))
     for index, raw in enumerate(entries):
         if index in broken:
             continue
         mark = starts[index]
         if raw["id"] in seen:
+            broken.add(index)
             message = f"Waiver id {raw['id']} is used twice; this one does not apply."
             problems.append(Diagnostic("duplicate", message, mark, "Give it an id of its own.", (seen[raw["id"]],)))
             continue
         seen[raw["id"]] = mark
         if raw["requested_by"].strip().casefold() == raw["approved_by"].strip().casefold():
+            broken.add(index)
             message = f"Waiver {raw['id']} is approved by the person who requested it; it does not apply."
             problems.append(Diagnostic("self-approved", message, mark, "Let somebody else approve it."))
             continue
-        fields = {**raw, "expires": dt.date.fromisoformat(raw["expires"])}
-        waivers.append(Waiver(**fields, mark=mark))
-    return waivers, problems
+        waivers.append(_waiver(raw, mark))
+    return waivers, problems, _meant(entries, starts, broken)
+
+
+def _waiver(raw: Mapping[str, Any], mark: Mark) -> Waiver:
+    tag = raw.get("tag", {})
+    created = dt.date.fromisoformat(raw["created"]) if "created" in raw else None
+    return Waiver(
+        **{name: raw[name] for name in ("id", "policy", "reason", "owner", "requested_by", "approved_by", "ticket")},
+        **{name: raw.get(name, "") for name in ("resource", "account", "region")},
+        tag_key=tag.get("key", ""),
+        tag_value=tag.get("value", ""),
+        created=created,
+        starts=created or dt.date.min,
+        expires=dt.date.fromisoformat(raw["expires"]),
+        mark=mark,
+    )
+
+
+def _meant(entries: list[Any], marks: list[Mark], which: set[int]) -> list[Waiver]:
+    """Entries that do not apply, by whatever of them says what they are for; without a selector that can be read they
+    say nothing."""
+    found = []
+    for index in sorted(which):
+        raw: Any = entries[index]
+        if not isinstance(raw, dict):
+            continue
+        tag = raw.get("tag") if isinstance(raw.get("tag"), dict) else {}
+        names = ("id", "policy", "reason", "owner", "requested_by", "approved_by", "ticket")
+        texts = {name: str(raw.get(name, "")) for name in (*names, "resource", "account", "region")}
+        tagged = {"tag_key": str(tag.get("key", "")), "tag_value": str(tag.get("value", ""))}
+        if texts["policy"] and (texts["resource"] or tagged["tag_key"]):
+            found.append(Waiver(**texts, **tagged, expires=dt.date.min, mark=marks[index]))
+    return found
 
 
 def framework_of(document: Document) -> Framework:

@@ -26,7 +26,7 @@ from finops_policy.model import (
     Strength,
     Waiver,
 )
-from finops_policy.waivers import in_force
+from finops_policy.waivers import in_force, meant
 
 ADDED, REMOVED, CHANGED = Kind.ADDED, Kind.REMOVED, Kind.CHANGED
 TIGHTENS, LOOSENS, UNCLEAR, NEUTRAL = Effect.TIGHTENS, Effect.LOOSENS, Effect.UNCLEAR, Effect.NEUTRAL
@@ -263,7 +263,7 @@ def compare_waivers(customer: str, old: Sequence[Waiver], new: Sequence[Waiver],
 
 
 def _told(waiver: Waiver) -> str:
-    return f"{waiver.policy} on {waiver.resource} until {waiver.expires}"
+    return f"{waiver.policy} on {meant(waiver)} until {waiver.expires}"
 
 
 def _waiver(of: _Of, item: str, old: Waiver, new: Waiver, today: dt.date) -> Iterator[Change]:
@@ -276,8 +276,12 @@ def _waiver(of: _Of, item: str, old: Waiver, new: Waiver, today: dt.date) -> Ite
         effect, why = (NEUTRAL, "it has expired all the same") if dead else (effect, why)
         yield of.made(CHANGED, item, "expires", str(old.expires), str(new.expires), effect, why, new.mark)
     other = (NEUTRAL, "it has expired") if dead else (UNCLEAR, "other findings are accepted")
-    texts = [(name, NEUTRAL, TEXTS) for name in ("reason", "owner", "requested_by", "approved_by", "ticket")]
-    yield from _fields(of, item, old, new, (("policy", *other), ("resource", *other), *texts), new.mark)
+    names = ("reason", "owner", "requested_by", "approved_by", "ticket")
+    chosen = [(name, *other) for name in ("policy", "resource", "tag_key", "tag_value", "account", "region")]
+    yield from _fields(of, item, old, new, (*chosen, *((name, NEUTRAL, TEXTS) for name in names)), new.mark)
+    if old.created != new.created:
+        days = [str(each.created) if each.created else None for each in (old, new)]
+        yield of.made(CHANGED, item, "created", *days, *other, new.mark)
 
 
 # --- frameworks -------------------------------------------------------------------------------------------------------

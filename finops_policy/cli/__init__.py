@@ -17,7 +17,11 @@ from finops_policy.errors import ExitCode, FinopsPolicyError
 if TYPE_CHECKING:
     from types import TracebackType
 
-COMMANDS = ("run", "report", "verify", "runs", "lint", "diff", "compile", "explain", "test", "sandbox", "completion")
+COMMANDS = (
+    *("run", "report", "verify", "runs", "findings"),
+    *("notify", "plan", "approve", "apply", "undo", "lint", "diff", "waiver", "compile", "explain", "test", "sandbox"),
+    "completion",
+)
 """In the order of ``--help``; each lives in the module ``<name>_command``, as ``command``."""
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from finops_policy.cli import options
 from finops_policy.errors import EvidenceError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from finops_policy.evidence.store import LocalStore
 
 
 @click.command("report")
@@ -15,6 +19,12 @@ from finops_policy.errors import EvidenceError, ExitCode, UsageError
 @click.option("--run", "run_id", default="latest", show_default=True, help="Run id, or latest.")
 @click.option("--framework", "frameworks", multiple=True, help="Report on this framework; default: the profile's own.")
 @click.option("--format", "forms", default="html,json", show_default=True, help="Formats, separated by commas.")
+@click.option(
+    "--costs",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="FOCUS 1.2 cost data, Parquet or CSV, for the savings ledger.",
+)
 @click.option(
     "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder. Default: build/reports/CUSTOMER/RUN."
 )
@@ -27,6 +37,7 @@ def command(
     run_id: str,
     frameworks: tuple[str, ...],
     forms: str,
+    costs: tuple[Path, ...],
     output: Path | None,
     store: Path | None,
     workspace: Path,
@@ -56,7 +67,8 @@ def command(
     for name in names:
         if name not in FORMATS:
             raise UsageError(f"There is no report format {name!r}.", hint=did_you_mean(name, FORMATS))
-    folder = LocalStore(options.store_of(workspace, store)).find(customer, run_id)
+    place = LocalStore(options.store_of(workspace, store))
+    folder = place.find(customer, run_id)
     _refuse_damaged(folder)
     source = read_bundle(folder, ())
     catalog = Catalog(workspace)
@@ -65,7 +77,10 @@ def command(
     if not quiet:
         for note in _changed(source.record["frameworks"], {each.name: each.digest for each in loaded}):
             stderr().print(note, soft_wrap=True)
-    data = report_data(source.with_frameworks(loaded), dt.datetime.now(dt.UTC))
+    ledger, reason = _ledger(place, customer, source.record["run_id"], costs)
+    if reason and not quiet:
+        stderr().print(f"Without a savings ledger: {reason}", soft_wrap=True)
+    data = report_data(source.with_frameworks(loaded).with_ledger(ledger, reason), dt.datetime.now(dt.UTC))
     target = output or workspace / "build" / "reports" / customer / source.record["run_id"]
     make_folders(target)
     for name in names:
@@ -73,6 +88,24 @@ def command(
             FORMATS[name].render(data, file)
         stdout().print(str(target / FORMATS[name].file_name), soft_wrap=True)
     return ExitCode.CLEAN
+
+
+def _ledger(
+    store: LocalStore, customer: str, run_id: str, costs: tuple[Path, ...]
+) -> tuple[dict[str, Any] | None, str]:
+    """The savings ledger as of the run, or why there is none: an older run that is damaged must not prevent a report of
+    this one."""
+    from finops_policy.cost.confirm import Reading, read_ledger
+    from finops_policy.evidence.ledger_queries import read_history
+    from finops_policy.formats.ledger import ledger_data
+
+    try:
+        history, reading = read_history(store, customer, run_id), Reading()
+        for group in read_ledger(history, costs, reading):
+            reading.totals.add(group)
+    except EvidenceError as error:
+        return None, error.message
+    return ledger_data(history, reading.totals, reading.bill), ""
 
 
 def _refuse_damaged(folder: Path) -> None:

@@ -12,7 +12,9 @@ from finops_policy.cli import options, plain_options
 from finops_policy.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from finops_policy.engine.run import Selection
+    from finops_policy.catalog import Catalog
+    from finops_policy.cli.remediation_options import Remediated
+    from finops_policy.engine.run import Outcome, Selection
     from finops_policy.evidence.signing import SigningKey
     from finops_policy.project import Project
 
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     help="How CloudWatch is read: batched (GetMetricData), single (GetMetricStatistics), or by what is to be read.",
 )
 @click.option("--resume", default="", metavar="RUN", help="Finish a run that broke off: its id, or latest.")
+@click.option("--remediate", is_flag=True, help="Then act on findings, as far as the profile's postures let it.")
 @options.fail_on
 @click.option("--allow-incomplete", is_flag=True, help="Do not exit with 4 when something could not be checked.")
 @click.option("--dry-run", is_flag=True, help="Show accounts, regions and policies; call nothing, write nothing.")
@@ -72,6 +75,7 @@ def command(
     target_timeout: int,
     metrics: str,
     resume: str,
+    remediate: bool,
     fail_on: str,
     allow_incomplete: bool,
     dry_run: bool,
@@ -83,7 +87,8 @@ def command(
     """Judge every account x region of a customer against its profile's policies, or of an accounts file against plain
     Cloud Custodian policies.
 
-    Nothing in AWS is ever changed: a run only reads.
+    Nothing in AWS is changed: a run only reads, unless --remediate is given. Then policies with posture auto, and
+    marks that are due, are acted on: inside caps and outside freeze windows, never on what is waived or unknown.
 
     \b
     Examples:
@@ -92,10 +97,11 @@ def command(
       finops-policy run --customer acme --dry-run
       finops-policy run --policies policies/ --accounts accounts.yml --tags env:prod
       finops-policy run --customer acme --resume latest
+      finops-policy run --customer acme --profile startup --remediate
       finops-policy run --customer acme --executor dask --scheduler tcp://10.0.0.5:8786
     """
     from finops_policy.catalog import Catalog
-    from finops_policy.cli import summary
+    from finops_policy.cli import plan_view, summary
     from finops_policy.cli.console import stdout, tell_diagnostics
     from finops_policy.cli.progress import progress
     from finops_policy.custodian.metrics import Reading
@@ -123,25 +129,49 @@ def command(
         return ExitCode.CLEAN
     if scheduler and executor != "dask":
         raise UsageError("--scheduler needs --executor dask.", hint="Add it, or leave out --scheduler.")
+    if remediate and asked.plain:
+        raise UsageError("--remediate acts on findings of packs, not of plain policies.", hint="Use --customer alone.")
     key = _signing_key()
-    with options.aws_environment(workspace, sandbox) as environment, progress(quiet=quiet) as watcher:
+    place = options.store_of(workspace, store)
+    with options.aws_environment(workspace, sandbox) as environment:
         if asked.plain and accounts_file is None:
             project = plain_options.in_own_account(project)
-        outcome = execute(
-            project,
-            catalog.prices(),
-            selection,
-            LocalStore(options.store_of(workspace, store)),
-            key,
-            manner=Manner(Reading(metrics), target_timeout, resume, sandbox),
-            make_pool=partial(pools.open_pool, executor, scheduler, workers, environment, sandbox),
-            progress=watcher,
-        )
+        with progress(quiet=quiet) as watcher:
+            outcome = execute(
+                project,
+                catalog.prices(),
+                selection,
+                LocalStore(place),
+                key,
+                manner=Manner(Reading(metrics), target_timeout, resume, sandbox),
+                make_pool=partial(pools.open_pool, executor, scheduler, workers, environment, sandbox),
+                progress=watcher,
+            )
+        done = _remediated(project, catalog, place, outcome, selection, sandbox, quiet) if remediate else None
     data = summary.of(read_bundle(outcome.folder, ()))
-    summary.show(data, outcome.folder, form)
+    summary.show(data, outcome.folder, form, plan_view.document(done) if done else None)
+    if done and form == "text":
+        plan_view.show_remediated(done)
     if asked.plain and form == "text" and (note := plain_options.note(project)):
         stdout().print(note, soft_wrap=True)
-    return summary.exit_code(data, fail_on, allow_incomplete)
+    code = plan_view.exit_code(done.applied) if done and done.applied else ExitCode.CLEAN
+    return code or summary.exit_code(data, fail_on, allow_incomplete)
+
+
+def _remediated(
+    project: Project,
+    catalog: Catalog,
+    store: Path,
+    outcome: Outcome,
+    selection: Selection,
+    sandboxed: bool,
+    quiet: bool,
+) -> Remediated:
+    from finops_policy.cli.remediation_options import remediate
+    from finops_policy.project import select_policies
+
+    names = select_policies(project.compiled, selection.policies)
+    return remediate(project, catalog, store, outcome.folder, names, sandboxed=sandboxed, quiet=quiet)
 
 
 def _signing_key() -> SigningKey:

@@ -43,11 +43,13 @@ def exit_code(data: Mapping[str, Any], fail_on: str, allow_incomplete: bool) -> 
     return ExitCode.CLEAN
 
 
-def show(data: Mapping[str, Any], folder: Path, form: str) -> None:
-    """Prints the summary on stdout as text or JSON."""
+def show(data: Mapping[str, Any], folder: Path, form: str, remediation: Mapping[str, Any] | None = None) -> None:
+    """Prints the summary on stdout as text or JSON; ``remediation`` is told in JSON alone."""
     if form == "json":
         told = {key: value for key, value in data.items() if key != "seen"}
         document = {"schema": "finops-policy/summary/v1", **told, "bundle": str(folder)}
+        if remediation is not None:
+            document["remediation"] = remediation
         stdout().out(json.dumps(document, indent=2, ensure_ascii=True), highlight=False)
         return
     console = stdout()

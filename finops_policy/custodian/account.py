@@ -10,7 +10,7 @@ never threads.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,11 @@ class Account:
             account_id=target.account_id, region=target.region, output_dir="null://", log_group="null://"
         )
 
+    @property
+    def failed_calls(self) -> FailedCalls:
+        calls: FailedCalls = self._session.failed_calls
+        return calls
+
     def fetch(self, policy: CompiledPolicy) -> list[Described]:
         """Every resource that a policy looks at, described once for all policies with its type, query and source.
 
@@ -105,14 +110,15 @@ class Account:
         """Why a policy does not mean this target, by its own conditions; empty when it does. c7n would run nothing, and
         answer that nothing matched."""
         conditions = {key: policy.document[key] for key in CONDITIONS if key in policy.document}
-        if not conditions or self.load(policy.document).is_runnable():
+        if not conditions or self.load(policy.judged).is_runnable():
             return ""
         return f"the policy's conditions do not hold here: {json.dumps(conditions, sort_keys=True, default=str)}"
 
-    def judge(self, policy: CompiledPolicy) -> Iterator[Judgement]:
-        """Every member of the population and its verdict. Raises what c7n raises, at the first member or later."""
-        fetched = self.fetch(policy)
-        loaded, failed_calls = self.load(policy.document), self._session.failed_calls
+    def judge(self, policy: CompiledPolicy, only: Container[str] | None = None) -> Iterator[Judgement]:
+        """Every member of the population and its verdict, or of the resources with these ids alone. Raises what c7n
+        raises, at the first member or later."""
+        fetched = [each for each in self.fetch(policy) if only is None or each.id in only]
+        loaded, failed_calls = self.load(policy.judged), self._session.failed_calls
         before = failed_calls.count
         try:
             yield from judge(loaded, policy.scope_length, fetched, self._metrics, failed_calls)

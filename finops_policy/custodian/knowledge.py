@@ -23,7 +23,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-FORMAT: Final = 5
+from finops_policy.waiver_filters import ArnKey
+
+FORMAT: Final = 6
 """Raised whenever this module writes something else: a cache of another format is made anew."""
 _VERSION = re.compile(rb"""version\s*=\s*["']([^"'\s/\\]+)["']""")
 
@@ -64,8 +66,8 @@ class ResourceType:
     """A type of AWS, such as ``aws.ec2``. ``names`` are all that a policy's ``resource`` may say for it.
 
     ``validate`` is the qualified name of its manager's validation, empty for the usual one. ``metrics_namespace`` is
-    CloudWatch's, where its metrics filter has a default. ``schema`` is a JSON Schema (draft 7) of its policies, the
-    definitions with it.
+    CloudWatch's, where its metrics filter has a default. ``arn_key`` is where filters find an ARN; None where they cannot.
+    ``schema`` is a JSON Schema (draft 7) of its policies, the definitions with it.
     """
 
     name: str
@@ -74,6 +76,7 @@ class ResourceType:
     actions: Mapping[str, Element]
     validate: str
     metrics_namespace: str
+    arn_key: ArnKey | None
     schema: Mapping[str, Any]
 
     def accepts(self, document: Mapping[str, Any]) -> bool:
@@ -226,6 +229,7 @@ def _type(name: str, raw: Mapping[str, Any], common: Mapping[str, Any]) -> Resou
         actions={key: _element(key, each) for key, each in raw["actions"].items()},
         validate=raw["validate"],
         metrics_namespace=raw["metrics_namespace"],
+        arn_key=ArnKey(**raw["arn_key"]) if raw["arn_key"] else None,
         schema={"$ref": f"#/definitions/resources/{name}/policy", "definitions": definitions},
     )
 

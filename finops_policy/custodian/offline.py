@@ -31,7 +31,7 @@ def judge_offline(policy: CompiledPolicy, resources: list[dict[str, Any]], recor
     session.events.register("before-call", _Answers(recorded))
     account = Account(OFFLINE, "aws", session)
     # Fixtures record GetMetricStatistics.
-    loaded = account.load(policy.document)
+    loaded = account.load(policy.judged)
     members = described(loaded.resource_manager, resources, "aws")
     return list(judge(loaded, policy.scope_length, members, Metrics(Reading.SINGLE)))
 

@@ -86,7 +86,8 @@ class Recorded:
 
     def _policy(self, policy: CompiledPolicy, target: Target) -> _Policy:
         """Loading takes milliseconds: only variables make a policy another one in another target."""
-        filters = text(policy.document["filters"])
+        judged = policy.judged
+        filters = text(judged["filters"])
         place = str(target) if "{" in filters.replace('{"', "") else ""
         key = text([policy.name, policy.resource, policy.scope_length, filters, place])
         if key not in self._policies:
@@ -94,8 +95,8 @@ class Recorded:
                 keys = aws.Credentials("offline", "offline", "offline")
                 self._sessions[target.region] = aws.session(target.region, keys)
             account = Account(target, self._partition, self._sessions[target.region])
-            document = {name: policy.document[name] for name in ("name", "resource", "filters")}
-            author = author_of(policy.name, policy.document["filters"])
+            document = {name: judged[name] for name in ("name", "resource", "filters")}
+            author = author_of(policy.name, judged["filters"])
             self._policies[key] = _Policy(account.load(document), policy.scope_length, author)
         return self._policies[key]
 

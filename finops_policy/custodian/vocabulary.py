@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from finops_policy.custodian.arn_keys import key_of
 from finops_policy.custodian.library import load_types
 
 
@@ -41,6 +42,7 @@ def vocabulary() -> Vocabulary:
             "validate": _method(manager.validate),
             "definitions": own[name],
             "metrics_namespace": _namespace(manager),
+            "arn_key": asdict(key) if (key := key_of(manager)) else None,
         }
     for known in ResourceMap:  # names that lead to a type of another name
         cloud, _, short = known.partition(".")

@@ -118,7 +118,7 @@ def execute(
     names = select_policies(project.compiled, selection.policies)
     # Refuses names that nobody knows, before anybody is asked.
     expected = outlook(customer, selection.accounts, selection.regions)
-    caller = aws.caller(_first_region(customer))  # before c7n, whose imports break on an AWS_PROFILE that is not there
+    caller = aws.caller(first_region(customer))  # before c7n, whose imports break on an AWS_PROFILE that is not there
     quiet()
     types = frozenset(each.resource for each in project.compiled.policies() if each.name in names)
     # The pool is opened first: its processes load what they need while policies are checked and targets are found.
@@ -182,7 +182,7 @@ def _work(project: Project, prices: tuple[Price, ...], scope: Scope, bundle: Bun
     )
 
 
-def _first_region(customer: Customer) -> str:
+def first_region(customer: Customer) -> str:
     """Where the caller's identity is asked for: a region the customer uses, else one that every account has."""
     regions = [region for account in customer.accounts for region in account.regions]
     return next((region for region in (*regions, *customer.regions) if region != ENABLED), customer.home_region)

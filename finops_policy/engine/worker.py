@@ -233,7 +233,8 @@ def _evaluation(
 ) -> Evaluation:
     verdict, reason, waiver_id = judged.verdict, judged.reason, ""
     if verdict is Verdict.NONCOMPLIANT:
-        waiver = find_waiver(policy.name, judged.arn, task.waivers, moment.date())
+        place = {"account": task.target.account_id, "region": task.target.region}
+        waiver = find_waiver(policy.name, judged.arn, task.waivers, moment.date(), tags=judged.tags, **place)
         if waiver is not None:
             verdict, reason, waiver_id = Verdict.WAIVED, waiver.reason, waiver.id
     return Evaluation(

@@ -30,7 +30,9 @@ from finops_policy.library import library_root
 from finops_policy.model import Target
 
 SCHEMA = "finops-policy/run/v1"
-PartKind = Literal["evaluations", "coverage"]
+REMEDIATION_SCHEMA = "finops-policy/remediation/v1"
+_SCHEMA_FILES = {SCHEMA: "run.schema.json", REMEDIATION_SCHEMA: "remediation.schema.json"}
+PartKind = Literal["evaluations", "coverage", "actions"]
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z0-9]+)+")
@@ -108,8 +110,8 @@ class BundleWriter:
             raise failure("write", path, error) from error
 
     def seal(self, record: Mapping[str, Any], key: SigningKey) -> SealedRun:
-        """Make the run real. ``record`` is ``run.json`` without what sealing adds: schema, run id, number, previous
-        run, key id, and size and SHA-256 of every file. Call it once all workers are done.
+        """Make the run real. ``record`` is ``run.json`` without what sealing adds: schema (save of a remediation), run
+        id, number, previous run, key id, and size and SHA-256 of every file. Call it once all workers are done.
 
         The order decides what a crash leaves behind. The signature comes first, over the very bytes that will be
         ``run.json``; then ``run.json``, which makes the run real; then the head of the chain. A crash before
@@ -128,8 +130,7 @@ class BundleWriter:
             self._refuse_if_sealed()
             previous = newest(self._customer_folder, key.public)
             sequence = previous.sequence + 1 if previous else 1
-            full: dict[str, Any] = {name: plain(value) for name, value in record.items()} | {
-                "schema": SCHEMA,
+            full: dict[str, Any] = {"schema": SCHEMA, **{name: plain(value) for name, value in record.items()}} | {
                 "run_id": self.run_id,
                 "sequence": sequence,
                 "previous": asdict(previous) if previous else None,
@@ -176,7 +177,7 @@ class BundleWriter:
     def _check(self, full: dict[str, Any]) -> None:
         from jsonschema import Draft202012Validator
 
-        schema = json.loads(library_root().joinpath("schemas", "run.schema.json").read_text("utf-8"))
+        schema = json.loads(library_root().joinpath("schemas", _SCHEMA_FILES[full["schema"]]).read_text("utf-8"))
         wrong = [f"{error.json_path}: {error.message}" for error in Draft202012Validator(schema).iter_errors(full)]
         if not wrong and full["customer"]["name"] != self.customer:
             wrong = [f"$.customer.name: the bundle is {self.customer}'s"]

@@ -20,6 +20,8 @@ RUN_RECORD = "run.json"
 RUN_SEAL = "run.dsse.json"
 EVENTS = "events.jsonl"
 HEAD = "head.dsse.json"
+PLAN = "plan.json"
+"""In the bundle of a remediation, which acted on a plan, and in no other; written first."""
 
 RUN_ID = re.compile(r"[0-9]{4}(0[1-9]|1[0-2])[0-9]{2}T[0-9]{6}Z-[0-9a-f]{8}")
 CUSTOMER = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -83,6 +85,11 @@ def is_sealed(folder: Path) -> bool:
         return (folder / RUN_RECORD).is_file()
     except OSError as error:
         raise failure("read", folder, error) from error
+
+
+def is_remediation(folder: Path) -> bool:
+    """Whether a bundle records acts on a plan, rather than what was judged."""
+    return (folder / PLAN).exists()
 
 
 def walk(folder: Path) -> Iterator[tuple[str, int]]:

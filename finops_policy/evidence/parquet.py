@@ -1,4 +1,4 @@
-"""The two tables of a bundle as Parquet: one part per target, written by the worker that judged it.
+"""The tables of a bundle as Parquet: one part per target, written by the worker that judged it.
 
 Rows go as newline-delimited JSON into a scratch file beside the part, as they come, and from there through DuckDB,
 which casts them to the columns of :mod:`~finops_policy.evidence.tables` and compresses them. Neither step holds more
@@ -22,11 +22,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from finops_policy.errors import EvidenceError
 from finops_policy.evidence.tables import (
+    ACTIONS,
     COVERAGE,
     EVALUATIONS,
     Table,
+    action_line,
     coverage_line,
     evaluation_line,
+    to_action,
     to_coverage,
     to_evaluation,
 )
@@ -84,6 +87,19 @@ def write_coverage(path: Path, run_id: str, cells: Iterable[Coverage]) -> None:
     with _Part(path, COVERAGE) as part:
         for each in cells:
             part.add(coverage_line(run_id, each))
+
+
+def write_actions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write what was done in one target, rows by column, to ``path``, whole or not at all. Raises
+    :class:`EvidenceError`."""
+    with _Part(path, ACTIONS) as part:
+        for each in rows:
+            part.add(action_line(each))
+
+
+def read_actions(folder: Path) -> list[dict[str, Any]]:
+    """What was done, from the bundle at ``folder``; raises as :func:`read_evaluations` does."""
+    return list(_read(_parts(folder, ACTIONS), ACTIONS, to_action))
 
 
 def read_evaluations(folder: Path) -> Iterator[Evaluation]:
@@ -183,8 +199,8 @@ def _copy(table: Table, source: Path, part: Path, longest: int) -> str:
     Without ``hive_partitioning = false``, here and in reading, a folder named ``region=x`` overwrites the column.
     """
     kinds = {name: "VARCHAR" if kind == "JSON" else kind for name, kind in table.columns.items()}
-    columns = ", ".join(f"{name}: {_quote(kind)}" for name, kind in kinds.items())
-    selected = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in table.columns.items())
+    columns = ", ".join(f'"{name}": {_quote(kind)}' for name, kind in kinds.items())
+    selected = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in table.columns.items())
     rows = (
         f"read_json({_quote(source)}, format = 'newline_delimited', columns = {{{columns}}}, "
         f"hive_partitioning = false, maximum_object_size = {max(longest, _LINE_BYTES)})"
@@ -258,11 +274,11 @@ def ask(folder: Path, table: Table, query: str, *, at_once: int = 1000) -> Itera
 def _selected(name: str, kind: str) -> str:
     match kind:
         case "JSON":
-            return f"CAST({name} AS VARCHAR)"
+            return f'CAST("{name}" AS VARCHAR)'
         case "TIMESTAMP WITH TIME ZONE":
-            return f"epoch_us({name})"
+            return f'epoch_us("{name}")'
         case _:
-            return name
+            return f'"{name}"'
 
 
 def _connect(folder: Path, spill: Path | None = None) -> duckdb.DuckDBPyConnection:

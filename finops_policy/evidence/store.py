@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,10 @@ class LocalStore:
             )
         return layout.customer_folder(self.root, customer)
 
+    def plans_folder(self, customer: str) -> Path:
+        """Where a customer's plans lie, each in a folder of its own; there or not."""
+        return self.customer_folder(customer) / "plans"
+
     def create(self, customer: str, run_id: str) -> BundleWriter:
         """A new, empty bundle. The store and the customer's folder are made when they are not there."""
         folder = self._run_folder(customer, run_id)
@@ -66,11 +70,11 @@ class LocalStore:
         make_folder(folder)
         return BundleWriter(folder, customer, run_id)
 
-    def reopen(self, customer: str, run: str) -> BundleWriter:
-        """The bundle of a run that broke off: the one named, or with ``latest`` the newest of them."""
-        runs = self._some(customer)
+    def reopen(self, customer: str, run: str, *, remediation: bool = False) -> BundleWriter:
+        """The bundle of a run, or of a remediation, that broke off: the one named, or with ``latest`` the newest."""
+        runs = self._some(customer, remediation)
         broken = [each for each in runs if not each.sealed]
-        found = broken[-1] if run == LATEST and broken else runs[-1] if run == LATEST else self._known(customer, run)
+        found = broken[-1] if run == LATEST and broken else runs[-1] if run == LATEST else _named(customer, run, runs)
         if found.sealed:
             hint = f"The newest that is not: --resume {broken[-1].run_id}" if broken else "Make a new run."
             raise EvidenceError(f"Run {found.run_id} of {customer} is complete: there is nothing to resume", hint=hint)
@@ -78,6 +82,13 @@ class LocalStore:
 
     def runs(self, customer: str) -> list[RunSummary]:
         """All runs of a customer, sealed or not, oldest first; none when the customer has no folder yet."""
+        return self._bundles(customer, remediation=False)
+
+    def remediations(self, customer: str) -> list[RunSummary]:
+        """The bundles of what was done about findings, and undone, as :meth:`runs` has those that found them."""
+        return self._bundles(customer, remediation=True)
+
+    def _bundles(self, customer: str, remediation: bool) -> list[RunSummary]:
         folder = self.customer_folder(customer)
         known = self.customers()
         if customer not in known:
@@ -85,38 +96,33 @@ class LocalStore:
         return [
             RunSummary(run_id, path, layout.is_sealed(path))
             for path in layout.run_folders(folder)
-            if (run_id := layout.run_of(path))
+            if (run_id := layout.run_of(path)) and layout.is_remediation(path) is remediation
         ]
 
-    def find(self, customer: str, run: str) -> Path:
-        """The folder of a sealed run: the one named, or with ``latest`` the one that started last."""
+    def find(self, customer: str, run: str, *, remediation: bool = False) -> Path:
+        """The folder of a sealed run, or remediation: the one named, or with ``latest`` the one that started last."""
         if run == LATEST:
-            return self._latest(customer).folder
-        found = self._known(customer, run)
+            return self._latest(customer, remediation).folder
+        found = _named(customer, run, self._some(customer, remediation))
         if not found.sealed:
             message = f"Run {run} of {customer} is incomplete: it was not sealed, so it is no evidence yet"
             raise EvidenceError(message, hint=_INCOMPLETE)
         return found.folder
 
-    def _latest(self, customer: str) -> RunSummary:
-        runs = self._some(customer)
+    def _latest(self, customer: str, remediation: bool) -> RunSummary:
+        runs = self._some(customer, remediation)
         if sealed := [run for run in runs if run.sealed]:
             return sealed[-1]
-        message = f"{customer} has no sealed run in {self.root}, only {len(runs)} incomplete"
+        what = "remediation" if remediation else "run"
+        message = f"{customer} has no sealed {what} in {self.root}, only {len(runs)} incomplete"
         raise EvidenceError(message, hint=_INCOMPLETE)
 
-    def _known(self, customer: str, run_id: str) -> RunSummary:
-        runs = {run.run_id: run for run in self._some(customer)}
-        if run_id not in runs:
-            raise UsageError(
-                f"{customer} has no run {run_id!r} in {self.root}",
-                hint=did_you_mean(run_id, runs) or "`finops-policy runs list` shows all runs.",
-            )
-        return runs[run_id]
-
-    def _some(self, customer: str) -> list[RunSummary]:
-        if runs := self.runs(customer):
+    def _some(self, customer: str, remediation: bool) -> list[RunSummary]:
+        if runs := self._bundles(customer, remediation):
             return runs
+        if remediation and customer in self.customers():
+            hint = "Make a plan, approve it, and apply it."
+            raise UsageError(f"Nothing was done about findings of {customer!r} in {self.root}", hint=hint)
         raise UsageError(
             f"There is no run of {customer!r} in {self.root}",
             hint=did_you_mean(customer, (name for name in self.customers() if name != customer))
@@ -139,7 +145,17 @@ class LocalStore:
         return folder / layout.relative_run_folder(run_id)
 
 
-_INCOMPLETE = "Wait for it if it is still running; if it broke off, finish it with `run --resume`."
+def _named(customer: str, run_id: str, runs: Sequence[RunSummary]) -> RunSummary:
+    known = {run.run_id: run for run in runs}
+    if run_id not in known:
+        raise UsageError(
+            f"{customer} has no run {run_id!r} in {runs[0].folder.parents[2]}",
+            hint=did_you_mean(run_id, known) or "`finops-policy runs list` shows all runs.",
+        )
+    return known[run_id]
+
+
+_INCOMPLETE = "Wait for it if it is still running; if it broke off, finish it with --resume."
 
 
 def read_run(folder: Path) -> RunRecord:

@@ -1,4 +1,4 @@
-"""The two tables of a bundle: their columns, and how a row is made of an evaluation or a cell, and back.
+"""The tables of a bundle: their columns, and how a row is made of an evaluation or a cell, and back.
 
 Values come back as they went in, save that money is rounded to the column's four decimals, lone surrogates in text
 become backslash escapes, and facts hold what :mod:`~finops_policy.evidence.canonical` makes of them.
@@ -77,6 +77,35 @@ COVERAGE = Table(
         "unknown": "BIGINT",
         "api_calls": "BIGINT",
         "duration_ms": "BIGINT",
+    },
+)
+ACTIONS = Table(
+    "actions",
+    "finops-policy/actions/v1",
+    {
+        "run_id": "VARCHAR",
+        "customer": "VARCHAR",
+        "plan_digest": "VARCHAR",
+        "item_id": "VARCHAR",
+        "policy": "VARCHAR",
+        "account_id": "VARCHAR",
+        "region": "VARCHAR",
+        "resource_type": "VARCHAR",
+        "resource_id": "VARCHAR",
+        "arn": "VARCHAR",
+        "action": "VARCHAR",
+        "outcome": "VARCHAR",
+        "reason": "VARCHAR",
+        "error": "VARCHAR",
+        "requested_by": "VARCHAR",
+        "approved_by": "VARCHAR[]",
+        "executed_by": "VARCHAR",
+        "before": "JSON",
+        "after": "JSON",
+        "made": "JSON",
+        "monthly_savings": "DECIMAL(18,4)",
+        "currency": "VARCHAR",
+        "at": "TIMESTAMP WITH TIME ZONE",
     },
 )
 
@@ -213,6 +242,22 @@ def coverage_line(run_id: str, cell: Coverage) -> bytes:
         value = getattr(cell, each.name)
         row[each.name] = clean(value) if isinstance(value, str) else value
     return _line(row).encode() + b"\n"
+
+
+def action_line(row: Mapping[str, Any]) -> bytes:
+    """A row of :data:`ACTIONS`, by column. JSON columns hold any value, ``monthly_savings`` is a Decimal or None."""
+    spelled: dict[str, Any] = {
+        name: encode(row[name]) if kind == "JSON" else row[name] for name, kind in ACTIONS.columns.items()
+    }
+    if spelled["monthly_savings"] is not None:
+        spelled["monthly_savings"] = str(spelled["monthly_savings"].quantize(_CENT_OF_A_CENT))
+    return encode(spelled).encode() + b"\n"
+
+
+def to_action(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row back, as :func:`action_line` takes it."""
+    kept = {name: json.loads(row[name]) if kind == "JSON" else row[name] for name, kind in ACTIONS.columns.items()}
+    return {**kept, "at": _EPOCH + dt.timedelta(microseconds=row["at"])}
 
 
 def to_evaluation(row: Mapping[str, Any]) -> Evaluation:

@@ -56,4 +56,5 @@ def read_bundle(folder: Path, frameworks: Sequence[Framework]) -> ReportInput:
 
 
 def _waiver(raw: dict[str, Any]) -> Waiver:
-    return Waiver(**{**raw, "expires": dt.date.fromisoformat(raw["expires"]), "mark": Mark(raw["mark"])})
+    days = {name: dt.date.fromisoformat(raw[name]) for name in ("expires", "created", "starts") if raw.get(name)}
+    return Waiver(**{**raw, **days, "mark": Mark(raw["mark"])})

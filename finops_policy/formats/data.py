@@ -62,7 +62,7 @@ class Findings:
 class ReportInput:
     """What a report is made from. ``record`` is run.json, ``digest`` its SHA-256, ``malformed`` the waivers that could
     not be read, as sentences; ``currency`` is the price book's. What is a row a cell or a finding is read when it is
-    needed."""
+    needed. ``ledger`` is :func:`finops_policy.formats.ledger.ledger_data`; without it, ``ledger_reason`` says why."""
 
     record: Mapping[str, Any]
     digest: str
@@ -76,6 +76,8 @@ class ReportInput:
     waivers: Sequence[Waiver]
     malformed: Sequence[str]
     currency: str = "USD"
+    ledger: Mapping[str, Any] | None = None
+    ledger_reason: str = ""
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -83,6 +85,9 @@ class ReportInput:
 
     def with_frameworks(self, frameworks: Sequence[Framework]) -> ReportInput:
         return replace(self, frameworks=frameworks)
+
+    def with_ledger(self, ledger: Mapping[str, Any] | None, reason: str = "") -> ReportInput:
+        return replace(self, ledger=ledger, ledger_reason=reason)
 
 
 def report_data(source: ReportInput, now: dt.datetime) -> dict[str, Any]:
@@ -98,6 +103,8 @@ def report_data(source: ReportInput, now: dt.datetime) -> dict[str, Any]:
         "coverage": {**told["coverage"], **_grid(source, names)},
         "policies": told["policies"],
         "frameworks": [_framework(each, assess(each, source.cells.tallies, packs)) for each in source.frameworks],
+        "ledger": source.ledger,
+        "ledger_reason": source.ledger_reason,
         "findings": Findings(source.found.count, source.read_findings, names),
         "waivers": _waivers(source),
         "not_checked": told["not_checked"],

@@ -117,22 +117,14 @@ class Group:
 
 def render(data: Mapping[str, Any], out: IO[bytes]) -> None:
     """Writes the report of ``data`` (schemas/report.schema.json) to ``out`` in UTF-8."""
-    environment = ImmutableSandboxedEnvironment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(money=money, number=number, when=when, words=words, plural=plural)
-    environment.globals.update(segments=segments)
-    clean = _clean({**data, "findings": []})
+    page = environment()
+    clean = cleaned({**data, "findings": []})
     rows = _rows(data["findings"], clean)
     first = list(islice(rows, PLAIN_ROWS))
     most = max((each["noncompliant"] for each in clean["severities"]), default=0)
     titles = {each["name"]: {"title": each["title"], "rationale": each["rationale"]} for each in clean["policies"]}
-    css, js = _template("report.css"), _template("report.js")
-    stream = environment.get_template("report.html.j2").stream(
+    css, js = template("report.css"), template("report.js")
+    stream = page.get_template("report.html.j2").stream(
         data=clean,
         csp=content_security_policy(css, js),
         css=Markup(css),  # noqa: S704 - our own file
@@ -152,12 +144,26 @@ def render(data: Mapping[str, Any], out: IO[bytes]) -> None:
         policies=sorted(clean["policies"], key=lambda each: (-each["noncompliant"], -each["unknown"], each["name"])),
         groups={framework["name"]: _groups(framework) for framework in clean["frameworks"]},
         findings_count=len(data["findings"]),
-        findings_first=_clean(first),
+        findings_first=cleaned(first),
         findings_json=_block(titles, chain(first, rows)),
         marks=_MARKS,
     )
     stream.enable_buffering(64)
     stream.dump(out, encoding="utf-8")
+
+
+def environment() -> ImmutableSandboxedEnvironment:
+    """Where templates are rendered: sandboxed, everything escaped, every name known."""
+    made = ImmutableSandboxedEnvironment(
+        loader=FunctionLoader(template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(money=money, number=number, when=when, words=words, plural=plural)
+    made.globals.update(segments=segments)
+    return made
 
 
 def content_security_policy(css: str, js: str) -> str:
@@ -317,19 +323,20 @@ def _line(row: Mapping[str, Any]) -> str:
     plain = {key: value for key, value in row.items() if key not in written}
     text = ",".join([_dumps(plain)[:-1], *(f'"{key}":{each}' for key, each in written.items())]) + "}"
     if _ODD.search(text) or (len(text) > LONGEST and max(map(len, text.split('"'))) > LONGEST):
-        return _dumps(_clean(json.loads(text)))
+        return _dumps(cleaned(json.loads(text)))
     return text
 
 
-def _clean(value: Any) -> Any:
+def cleaned(value: Any) -> Any:
+    """All text in it as :func:`visible` shows it."""
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, Written):
-        return _clean(value.read())
+        return cleaned(value.read())
     if isinstance(value, Mapping):
-        return {visible(str(key)): _clean(each) for key, each in value.items()}
+        return {visible(str(key)): cleaned(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(each) for each in value]
+        return [cleaned(each) for each in value]
     return value
 
 
@@ -348,5 +355,6 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _template(name: str) -> str:
+def template(name: str) -> str:
+    """A file of reports/templates."""
     return library_root().joinpath("reports", "templates", name).read_text(encoding="utf-8")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -17,20 +16,37 @@ from finops_policy.evidence.parquet import ask
 from finops_policy.evidence.store import LocalStore, RunRecord, read_run
 from finops_policy.evidence.tables import COVERAGE, EVALUATIONS
 from finops_policy.lint.waivers import arn_of, literal, may_be
-from finops_policy.model import Status, Waiver
-from finops_policy.waivers import find_waiver
+from finops_policy.model import Status, Verdict, Waiver
+from finops_policy.redaction import WITHHELD
+from finops_policy.waivers import covers_as_recorded
 
 _GAPS: Final = (Status.FAILED, Status.SKIPPED)
+_FINDINGS: Final = (Verdict.NONCOMPLIANT, Verdict.WAIVED)
 _Cells: TypeAlias = Mapping[tuple[str, str], bool]
 """Account and region -> whether the policy was judged there without a gap."""
 
 
+@dataclass(slots=True)
+class Matched:
+    """What a waiver covers: how many resources its policy judged, and which of them are findings (noncompliant or
+    waived), as account, region and ARN."""
+
+    resources: int = 0
+    findings: set[tuple[str, str, str]] = field(default_factory=set)
+
+
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """``started`` is the day, in UTC."""
+    """``started`` is the day, in UTC. ``of`` has what each waiver covers, in the order asked; None where the run cannot
+    tell."""
 
+    run_id: str
     started: str
-    unmatched: Sequence[Waiver]
+    of: Sequence[tuple[Waiver, Matched | None]]
+
+    @property
+    def unmatched(self) -> list[Waiver]:
+        return [waiver for waiver, matched in self.of if matched is not None and not matched.resources]
 
 
 def last_run(store: Path, customer: str, waivers: Sequence[Waiver]) -> LastRun | None:
@@ -47,17 +63,34 @@ def last_run(store: Path, customer: str, waivers: Sequence[Waiver]) -> LastRun |
         if status != Status.NOT_APPLICABLE:
             cells[policy][account, region] = status not in _GAPS
     whole = not record.data.get("left_out")
-    exact: dict[tuple[str, str], list[Waiver]] = defaultdict(list)
-    globs: dict[str, list[Waiver]] = defaultdict(list)
-    for waiver in waivers:
-        if _judged(waiver, cells[waiver.policy], whole=whole):
-            (exact[waiver.policy, waiver.resource] if literal(waiver.resource) else globs[waiver.policy]).append(waiver)
-    query = f"SELECT DISTINCT policy, arn FROM parts {where}"  # noqa: S608
-    for policy, arn in ask(record.folder, EVALUATIONS, query):
-        exact.pop((policy, arn), None)
-        if some := globs.get(policy):
-            globs[policy] = [each for each in some if not find_waiver(policy, arn, [each], each.expires)]
-    return LastRun(str(record.data.get("started_at"))[:10], [*chain(*exact.values(), *globs.values())])
+    judged = [index for index, each in enumerate(waivers) if _judged(each, cells[each.policy], whole=whole)]
+    matched = _matches(record, [waivers[index] for index in judged], where)
+    of = dict(zip(judged, matched, strict=True))
+    known = [(waiver, of.get(index)) for index, waiver in enumerate(waivers)]
+    return LastRun(str(record.data.get("run_id", "")), str(record.data.get("started_at"))[:10], known)
+
+
+def _matches(record: RunRecord, waivers: Sequence[Waiver], where: str) -> list[Matched | None]:
+    """Of each waiver. Most name one ARN: those are looked up, and only the others are tried on every resource."""
+    found: list[Matched | None] = [Matched() for _ in waivers]
+    exact: dict[tuple[str, str], list[int]] = defaultdict(list)
+    globs: dict[str, list[int]] = defaultdict(list)
+    for index, waiver in enumerate(waivers):
+        plain = waiver.resource and literal(waiver.resource)
+        (exact[waiver.policy, waiver.resource] if plain else globs[waiver.policy]).append(index)
+    tags = "tags" if any(each.tag_key for each in waivers) else "NULL"
+    columns = f"policy, arn, account_id, region, verdict, {tags}"
+    query = f"SELECT {columns} FROM parts {where}"  # noqa: S608
+    for policy, arn, account, region, verdict, raw in ask(record.folder, EVALUATIONS, query) if waivers else ():
+        for index in (*exact.get((policy, arn), ()), *globs.get(policy, ())):
+            covered = covers_as_recorded(waivers[index], policy, arn, raw or {}, account, region, WITHHELD)
+            if covered is None:
+                found[index] = None
+            if covered and (matched := found[index]) is not None:
+                matched.resources += 1
+                if verdict in _FINDINGS:
+                    matched.findings.add((account, region, arn))
+    return found
 
 
 def _last(store: LocalStore, customer: str) -> RunRecord | None:
@@ -76,6 +109,7 @@ def _narrowed(record: RunRecord) -> bool:
 
 def _judged(waiver: Waiver, cells: _Cells, *, whole: bool) -> bool:
     arn = arn_of(waiver.resource)
+    arn = arn._replace(account=waiver.account or arn.account, region=waiver.region or arn.region)
     if literal(arn.account) and arn.account and literal(arn.region) and arn.region:
         return cells.get((arn.account, arn.region), False)
     meant = [

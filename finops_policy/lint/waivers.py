@@ -10,11 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from finops_policy.lint.subject import Subject
 from finops_policy.marks import Mark
 from finops_policy.sources import Document, shown
+
+if TYPE_CHECKING:
+    from finops_policy.waivers import Rules
 
 ANY: Final = "*"
 _NAME: Final = re.compile(r"[a-z0-9*?-]+")
@@ -76,9 +79,34 @@ class Entry:
     @property
     def expires(self) -> dt.date | None:
         """The last day it applies; None where that is no date."""
+        return self._date("expires")
+
+    @property
+    def created(self) -> dt.date | None:
+        """The day it was agreed on; None where that is no date."""
+        return self._date("created")
+
+    def _date(self, key: str) -> dt.date | None:
         with suppress(ValueError):
-            return dt.date.fromisoformat(self.text("expires"))
+            return dt.date.fromisoformat(self.text(key))
         return None
+
+
+def rules_of(subject: Subject, entry: Entry) -> Rules | None:
+    """What the waivers of the customer whose file it is must keep to, as far as its files can be read; None for a file
+    that is no customer's."""
+    from finops_policy.waivers import Rules
+
+    path = entry.path.resolve()
+    customer = subject.customers.get(path.parent.name)
+    if customer is None or path != (subject.workspace / "customers" / customer.name / "waivers.yaml").resolve():
+        return None
+    profile = subject.profiles.get(customer.profile)
+    return Rules(
+        severities={name: each.severity for pack in subject.packs.values() for name, each in pack.policies.items()},
+        max_days=profile.waiver_days if profile else {},
+        approvers={each.email.casefold() for each in customer.approvers} if customer.approvers else None,
+    )
 
 
 def entries(subject: Subject) -> Iterator[Entry]:

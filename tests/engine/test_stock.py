@@ -1,4 +1,4 @@
-"""Stock Cloud Custodian accepts what we compile, and matches exactly the resources that we find."""
+"""Stock Cloud Custodian accepts what we compile, and matches exactly the resources that we find and nobody has waived."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from finops_policy.roles import Roles
 from finops_policy.sandbox.process import Sandbox
 
 ROOT = Path(__file__).parents[2]
+WAIVED = [("app-elb-idle", "W-2026-021"), ("rds-idle", "W-2026-014")]
 CUSTODIAN = str(Path(sys.executable).with_name("custodian"))
 
 
@@ -65,15 +66,17 @@ def test_custodian_matches_the_same_resources(
     assert isinstance(credentials, aws.Credentials)
     theirs = _theirs(project, target, credentials, sandbox_server, tmp_path)
     for reading in (Reading.SINGLE, Reading.BATCHED):
-        ours = _ours(project, target, credentials, tmp_path / reading, reading)
+        ours, waived = _ours(project, target, credentials, tmp_path / reading, reading)
         assert set(ours) == set(theirs) == {policy.name for policy in project.compiled.policies()}
         assert {name: sorted(ids) for name, ids in ours.items()} == {name: sorted(ids) for name, ids in theirs.items()}
         assert sum(map(len, ours.values())) > 2
+        assert sorted(waived) == (WAIVED if (account_id, region) == ("111122223333", "us-east-1") else [])
 
 
 def _ours(
     project: Project, target: Target, credentials: aws.Credentials, folder: Path, reading: Reading
-) -> dict[str, list[str]]:
+) -> tuple[dict[str, list[str]], list[tuple[str, str]]]:
+    """The findings by policy, and those that are waived."""
     policies = project.compiled.policies(target.account_id)
     for kind in ("evaluations", "coverage"):
         (folder / kind).mkdir(parents=True)
@@ -96,10 +99,13 @@ def _ours(
     cells = evaluate_target(task).cells
     assert {cell.status for cell in cells} == {Status.EVALUATED}
     found: dict[str, list[str]] = {policy.name: [] for policy in policies}
+    waived = []
     for each in read_evaluations(folder):
-        if each.verdict in (Verdict.NONCOMPLIANT, Verdict.WAIVED):
+        if each.verdict is Verdict.NONCOMPLIANT:
             found[each.policy].append(each.resource_id)
-    return found
+        elif each.verdict is Verdict.WAIVED:
+            waived.append((each.policy, each.waiver_id))
+    return found, waived
 
 
 def _theirs(

@@ -78,6 +78,7 @@ waivers:
     requested_by: b@globex.example
     approved_by: c@globex.example
     ticket: FIN-1
+    created: 2026-10-01
     expires: 2027-06-30
 """
 WORKSPACE: Mapping[str, str] = {

@@ -59,7 +59,7 @@ def test_every_problem_of_every_file_is_told_in_order(place: Path) -> None:
         "a.yml:9 schema",
         "b.yml:2 yaml-syntax",
         "c.yml:3 unknown-resource",
-        "d.yaml:13 schema",
+        "d.yaml:14 schema",
         "e.yml:4 unknown-mode",
         "e.yml:5 schema",
     ]

@@ -167,8 +167,8 @@ def test_only_waivers_that_apply_are_compared(workspace: Path) -> None:
     wrong = ARN.replace("123456789012", "999999999999")
     change(workspace, WAIVERS, ARN, wrong)
     for old, new, rule in (
-        ("2027-03-31", "2026-01-01", "waiver-expired"),
-        ("2026-01-01", "[2026]", "schema"),
+        ("2027-03-31", "2026-10-02", "waiver-expired"),
+        ("2026-10-02", "[2026]", "schema"),
         ("[2026]", "2027-03-31", "waiver-unmatched"),
         ("policy: ec2-old", "policy: ec2-olde", "unknown-policy"),
     ):

@@ -114,6 +114,10 @@ def _of_customer(known: _Known, written: list[Entry]) -> Iterator[Diagnostic]:
 def _against(known: _Known, waiver: Waiver) -> tuple[str, str, str] | None:
     """The key that is wrong, why, and what to do."""
     customer, arn = known.customer, arn_of(waiver.resource)
+    if waiver.account:
+        if not may_be(arn.account, waiver.account):
+            return "account", f"its ARN is of another account than {waiver.account}", "Leave one of them out."
+        arn = arn._replace(account=waiver.account)
     if waiver.policy not in known.policies:
         why = f"profile {customer.profile} of {customer.name} has no policy {waiver.policy}"
         return "policy", why, did_you_mean(waiver.policy, known.policies)
@@ -127,8 +131,11 @@ def _against(known: _Known, waiver: Waiver) -> tuple[str, str, str] | None:
         return "resource", why, f"Write `arn:{customer.partition}:{service}:`, or name the policy that was meant."
     ids = [account.id for account in customer.accounts]
     if not customer.organization and not any(may_be(arn.account, each) for each in ids):
-        return "resource", f"{customer.name} has no account {arn.account}", did_you_mean(arn.account, ids)
+        key = "account" if waiver.account else "resource"
+        return key, f"{customer.name} has no account {arn.account}", did_you_mean(arn.account, ids)
     regions = known.regions(arn.account)
+    if waiver.region and regions and waiver.region not in regions:
+        return "region", f"{customer.name} is not judged in {waiver.region}", did_you_mean(waiver.region, regions)
     if service and regions and not any(may_be(arn.region, each) for each in regions):
         why = f"{customer.name} is not judged in {arn.region}"
         return "resource", why, did_you_mean(arn.region, regions)

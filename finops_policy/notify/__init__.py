@@ -1,0 +1,1 @@
+"""Telling people of findings: ``service`` from a sealed run to a report, ``senders`` one channel a file."""

@@ -1,0 +1,1 @@
+"""Channels: one file a channel; ``registry`` names them."""

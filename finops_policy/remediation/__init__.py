@@ -1,0 +1,1 @@
+"""From findings to proven acts: plan, approval, apply, undo. See docs/remediation.md."""

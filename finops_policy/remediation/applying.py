@@ -1,0 +1,299 @@
+"""Applies a plan: looks again, acts in batches behind a canary, proves, and stops when too much goes wrong."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from finops_policy.customer import Batches, Freeze
+from finops_policy.failures import Failure, OutOfTimeError, explain
+from finops_policy.model import CompiledPolicy, Target, Verdict
+from finops_policy.remediation.freeze import frozen
+from finops_policy.remediation.journal import Journal
+from finops_policy.remediation.model import Item, Outcome, Plan
+from finops_policy.remediation.planning import policy_digest, without_withheld
+from finops_policy.remediation.recipes import recipe_of
+from finops_policy.remediation.recipes.recipe import Recipe, State
+from finops_policy.remediation.stepping import Patience, Stepper, subject_of
+from finops_policy.remediation.visiting import Doors, Look, Visit
+
+UNMARK = "remove-tag"
+"""A last step that tidies up: the resource need not be noncompliant any more."""
+
+Consent = Callable[[Item], str]
+"""Why an item may not be acted on, as far as people decide that; empty when it may. Asked before every batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """How a plan is applied. ``consent`` is asked anew before each batch: approvals expire."""
+
+    plan: Plan
+    consent: Consent
+    batches: Batches
+    freeze: tuple[Freeze, ...]
+    withheld: tuple[str, ...]
+    patience: Patience = field(default_factory=Patience)
+    now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
+
+
+class Told:
+    """What is heard while a plan is applied; it says nothing."""
+
+    def said(self, text: str) -> None: ...
+
+    def ended(self, item: Item, outcome: Outcome, reason: str) -> None: ...
+
+
+def rehearse(orders: Orders, doors: Doors) -> Iterator[tuple[Item, str]]:
+    """What applying would do: each item, and why it would be held; empty when it would be acted on. Only reads."""
+    for target, items in groupby(orders.plan.items, _target):
+        visit = doors.open(target)
+        for item in items:
+            yield item, _hindrance_of(orders, visit, item)
+
+
+class Applying:
+    """One plan being applied."""
+
+    def __init__(self, orders: Orders, doors: Doors, journal: Journal, told: Told) -> None:
+        self._orders = orders
+        self._doors = doors
+        self._journal = journal
+        self._told = told
+        self._stepper = Stepper(journal, orders.patience)
+
+    def run(self) -> None:
+        """Acts until everything is done, held or has failed; where it broke off before, from there."""
+        for number, batch in enumerate(self._batches()):
+            if reason := self._journal.log.stopped or self._hindrance():
+                self._hold(batch, reason)
+                continue
+            for target, items in groupby(batch, _target):
+                self._visit(target, list(items))
+            if number == 0:
+                self._look_at_canary(batch)
+            self._stop_at_errors()
+
+    def _batches(self) -> Iterator[Sequence[Item]]:
+        """The canary first; what has ended in a former try is passed over, and counts among the errors."""
+        items, settings = self._orders.plan.items, self._orders.batches
+        yield items[: settings.canary]
+        for start in range(settings.canary, len(items), settings.size):
+            yield items[start : start + settings.size]
+
+    def _hindrance(self) -> str:
+        now, plan = self._orders.now(), self._orders.plan
+        if now >= plan.valid_until:
+            return f"the plan is valid until {plan.valid_until:%Y-%m-%d %H:%M} UTC"
+        return frozen(now, self._orders.freeze)
+
+    def _visit(self, target: Target, items: Sequence[Item]) -> None:
+        waiting = [each for each in items if not self._ended(each)]
+        if waiting:
+            visit = self._doors.open(target)
+            for item in waiting:
+                self._item(visit, item)
+
+    def _item(self, visit: Visit | Failure, item: Item) -> None:
+        begun = self._journal.log.step(item.id, 0).before is not None
+        reason = "" if begun else _hindrance_of(self._orders, visit, item)
+        if isinstance(visit, Failure):
+            reason = reason or _not_entered(visit)
+        if reason or isinstance(visit, Failure):
+            self._hold([item], reason)
+            return
+        for number in range(len(item.steps)):
+            outcome = self._step(visit, item, number)
+            if outcome is not Outcome.DONE:
+                break
+        last = self._journal.log.step(item.id, number)
+        self._told.ended(item, outcome, last.error or last.reason)
+
+    def _step(self, visit: Visit, item: Item, number: int) -> Outcome:
+        step = item.steps[number]
+        recipe, policy = recipe_of(item.resource_type, step.name), visit.policies.get(item.policy)
+        if recipe is None or policy is None:
+            self._stepper.hold(item, number, f"{step.name} of {item.policy} is not known any more")
+            return Outcome.HELD
+        moment = _Moment(self._orders, visit, item, number, recipe, policy)
+        log = self._stepper.take(item, number, recipe, visit.site, moment.before, moment.act, moment.hindrance)
+        return log.outcome or Outcome.UNVERIFIED
+
+    def _ended(self, item: Item) -> bool:
+        log = self._journal.log
+        if item.id in log.held:
+            return True
+        outcomes = [log.step(item.id, number).outcome for number in range(len(item.steps))]
+        return all(outcomes) or any(each not in (None, Outcome.DONE) for each in outcomes)
+
+    def _hold(self, items: Sequence[Item], reason: str) -> None:
+        for item in items:
+            if not self._ended(item):
+                self._journal.write("held", item=item.id, reason=reason)
+                self._told.ended(item, Outcome.HELD, reason)
+
+    def _look_at_canary(self, batch: Sequence[Item]) -> None:
+        """After a while, whether what was done first is still as it should be."""
+        settings = self._orders.batches
+        done = [each for each in batch if self._is_done(each)]
+        if not done or len(batch) == len(self._orders.plan.items) or self._journal.log.canary:
+            return
+        if settings.wait_seconds:
+            self._told.said(f"Waiting {settings.wait_seconds} s after the first {len(batch)}.")
+            self._orders.patience.sleep(settings.wait_seconds)
+        for target, items in groupby(done, _target):
+            visit = self._doors.open(target)
+            for item in items:
+                if reason := self._not_as_left(visit, item):
+                    self._journal.write(
+                        "stopped", reason=f"the canary {item.resource_id} is not as it was left: {reason}"
+                    )
+                    return
+        self._journal.write("canary")
+
+    def _not_as_left(self, visit: Visit | Failure, item: Item) -> str:
+        if isinstance(visit, Failure):
+            return visit.message
+        for number, step in enumerate(item.steps):
+            recipe = recipe_of(item.resource_type, step.name)
+            before = self._journal.log.step(item.id, number).before or {}
+            if recipe is None:
+                continue
+            seen = self._stepper.still(item, number, recipe, visit.site, before)
+            if seen.state is not State.REACHED:
+                return seen.says or seen.state.value
+        return ""
+
+    def _is_done(self, item: Item) -> bool:
+        outcomes = [self._journal.log.step(item.id, number).outcome for number in range(len(item.steps))]
+        return all(each is Outcome.DONE for each in outcomes)
+
+    def _stop_at_errors(self) -> None:
+        log = self._journal.log
+        if log.stopped:
+            return
+        acted = [each for each in log.steps.values() if each.outcome not in (None, Outcome.HELD)]
+        wrong = [each for each in acted if each.outcome is not Outcome.DONE]
+        if wrong and len(wrong) * 100 > len(acted) * self._orders.batches.max_error_percent:
+            limit = f"{self._orders.batches.max_error_percent:f}%"
+            reason = f"stopped: {len(wrong)} of {len(acted)} steps failed or are unverified, and the limit is {limit}"
+            self._journal.write("stopped", reason=reason)
+            self._told.said(f"Nothing more is acted on, {reason}.")
+
+
+class _Moment:
+    """Just before a step: the resource as it is now."""
+
+    def __init__(
+        self, orders: Orders, visit: Visit, item: Item, number: int, recipe: Recipe, policy: CompiledPolicy
+    ) -> None:
+        self._orders = orders
+        self._visit = visit
+        self._item = item
+        self._number = number
+        self._recipe = recipe
+        self._policy = policy
+        self._resource: Mapping[str, Any] = {}
+
+    def hindrance(self) -> str:
+        """Looks anew, since the step before may have taken hours."""
+        item, visit = self._item, self._visit
+        if self._number:
+            visit.forget()
+        try:
+            if self._number and item.steps[self._number].name == UNMARK:
+                self._resource = visit.described(self._policy, item.resource_id)
+                return ""
+            looked = _look(visit, self._policy, item)
+        except (Exception, OutOfTimeError) as error:  # noqa: BLE001 - what cannot be looked at is held, and says why
+            return f"it cannot be looked at again: {explain(error).message}"
+        if isinstance(looked, str):
+            return looked
+        self._resource = looked.judgement.resource
+        return ""
+
+    def before(self) -> Mapping[str, Any]:
+        step = self._item.steps[self._number]
+        return without_withheld(
+            self._recipe.before(self._visit.site, subject_of(self._item), self._resource, step.action),
+            self._orders.withheld,
+        )
+
+    def act(self, before: Mapping[str, Any]) -> str:
+        step, visit = self._item.steps[self._number], self._visit
+        perform = getattr(self._recipe, "perform", None)
+        try:
+            if perform is not None:
+                perform(visit.site, subject_of(self._item), step.action, before)
+                return ""
+            failure = visit.act(self._policy, step.action, self._resource)
+        except (Exception, OutOfTimeError) as error:  # noqa: BLE001 - AWS's error, told with the outcome
+            return explain(error).message
+        return failure.message if failure else ""
+
+
+def _hindrance_of(orders: Orders, visit: Visit | Failure, item: Item) -> str:
+    """Why an item is not acted on: people, the policy, the resource as it is now, or what changed since the plan."""
+    if reason := orders.consent(item):
+        return reason
+    if isinstance(visit, Failure):
+        return _not_entered(visit)
+    policy = visit.policies.get(item.policy)
+    if policy is None or policy_digest(policy) != item.policy_digest:
+        return "the policy has changed since the plan: make a new one"
+    try:
+        visit.refresh()
+        looked = _look(visit, policy, item)
+        return looked if isinstance(looked, str) else _changed(orders, visit, item, looked)
+    except (Exception, OutOfTimeError) as error:  # noqa: BLE001 - what cannot be looked at is held, and says why
+        return f"it cannot be looked at again: {explain(error).message}"
+
+
+def _look(visit: Visit, policy: CompiledPolicy, item: Item) -> Look | str:
+    """The resource as it is now, if it may be acted on."""
+    look = visit.look(policy, frozenset([item.resource_id])).get(item.resource_id)
+    if look is None:
+        return (
+            "gone since the plan" if not visit.described(policy, item.resource_id) else "out of the policy's scope now"
+        )
+    if look.waiver:
+        return f"waived since the plan, by {look.waiver.id}"
+    if look.judgement.verdict is Verdict.UNKNOWN:
+        return f"whether it is noncompliant is unknown now: {look.judgement.reason}"
+    if look.judgement.verdict is not Verdict.NONCOMPLIANT:
+        return "compliant now"
+    return look
+
+
+def _changed(orders: Orders, visit: Visit, item: Item, look: Look) -> str:
+    """What is not as it was planned, of the values that matter."""
+    told = []
+    for step in item.steps:
+        recipe = recipe_of(item.resource_type, step.name)
+        if recipe is None:
+            return f"{step.name} is not known any more"
+        found = recipe.before(visit.site, subject_of(item), look.judgement.resource, step.action)
+        now = without_withheld(found, orders.withheld)
+        told += [
+            f"{key} was {_shown(step.before.get(key))} and is {_shown(now.get(key))}"
+            for key in sorted({*step.before, *now})
+            if not key.startswith("_") and step.before.get(key) != now.get(key)
+        ]
+    return f"changed since the plan: {'; '.join(dict.fromkeys(told))}" if told else ""
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _not_entered(failure: Failure) -> str:
+    return f"its account cannot be entered: {failure.message}"
+
+
+def _target(item: Item) -> Target:
+    return Target(item.account_id, item.region, item.account_name)

@@ -1,0 +1,92 @@
+"""Takes back what a remediation did, the last step first, as far as it can be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+from finops_policy.failures import Failure
+from finops_policy.model import Target
+from finops_policy.remediation.applying import Told
+from finops_policy.remediation.journal import Journal, Log
+from finops_policy.remediation.model import Item, Outcome, Plan
+from finops_policy.remediation.recipes import recipe_of
+from finops_policy.remediation.recipes.recipe import State, Undoable
+from finops_policy.remediation.stepping import Patience, Stepper
+from finops_policy.remediation.visiting import Doors, Visit
+
+TOUCHED = frozenset({Outcome.DONE, Outcome.UNVERIFIED, Outcome.FAILED})
+"""Outcomes after which something may have changed."""
+
+
+class Undoing:
+    """One remediation being taken back. ``plan.items`` are in the order they are undone in; ``done`` is its journal."""
+
+    def __init__(self, plan: Plan, done: Log, doors: Doors, journal: Journal, told: Told, patience: Patience) -> None:
+        self._plan = plan
+        self._done = done
+        self._doors = doors
+        self._journal = journal
+        self._told = told
+        self._stepper = Stepper(journal, patience)
+
+    def run(self) -> None:
+        for target, items in groupby(self._plan.items, lambda each: Target(each.account_id, each.region)):
+            waiting = [each for each in items if not self._ended(each)]
+            if not waiting:
+                continue
+            visit = self._doors.open(target)
+            for item in waiting:
+                if isinstance(visit, Failure):
+                    self._hold(item, f"its account cannot be entered: {visit.message}")
+                elif not self._touched(item):
+                    self._hold(item, "nothing was done to it")
+                else:
+                    self._item(visit, item)
+
+    def _item(self, visit: Visit, item: Item) -> None:
+        made = self._made(item)
+        outcome, reason = Outcome.UNDONE, ""
+        for number in reversed(self._touched(item)):
+            outcome, reason = self._step(visit, item, number, made)
+            if outcome is not Outcome.UNDONE:
+                break
+        self._told.ended(item, outcome, reason)
+
+    def _step(self, visit: Visit, item: Item, number: int, made: Mapping[str, Any]) -> tuple[Outcome, str]:
+        step, done = item.steps[number], self._done.step(item.id, number)
+        recipe = recipe_of(item.resource_type, step.name)
+        before = done.before or {}
+        if recipe is None:
+            reason = f"nobody knows how to undo {step.name}"
+        elif step.undo.possible is Undoable.NO:
+            reason = f"cannot be undone: {step.undo.how}"
+        elif self._journal.log.step(item.id, number).before is None and (
+            (seen := self._stepper.still(item, number, recipe, visit.site, before)).state is not State.REACHED
+        ):
+            reason = f"what was done is not in place any more: {seen.says}"
+        else:
+            log = self._stepper.take_back(item, number, recipe, visit.site, before, made)
+            return log.outcome or Outcome.UNVERIFIED, log.error or log.reason
+        self._stepper.hold(item, number, reason)
+        return Outcome.HELD, reason
+
+    def _touched(self, item: Item) -> list[int]:
+        steps = range(len(item.steps))
+        return [number for number in steps if self._done.step(item.id, number).outcome in TOUCHED]
+
+    def _made(self, item: Item) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for number in range(len(item.steps)):
+            made |= self._done.step(item.id, number).made
+        return made
+
+    def _ended(self, item: Item) -> bool:
+        log = self._journal.log
+        outcomes = [log.step(item.id, number).outcome for number in self._touched(item)]
+        return item.id in log.held or (bool(outcomes) and all(outcomes))
+
+    def _hold(self, item: Item, reason: str) -> None:
+        self._journal.write("held", item=item.id, reason=reason)
+        self._told.ended(item, Outcome.HELD, reason)
