@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
 OWN := .venv-own
+MAILER := .venv-mailer
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.cfg
 
@@ -12,7 +13,7 @@ run: $(VENV)/.sandbox
 	$(BIN)/finops-policy run --customer acme --profile hipaa --sandbox --fail-on never --allow-incomplete
 	$(BIN)/finops-policy report --customer acme
 
-test: $(VENV)/.dev lint
+test: $(VENV)/.dev $(MAILER)/.installed lint
 	$(BIN)/pytest -n auto --cov --cov-report=term
 
 # Against Cloud Custodian and c7n-org, which are installed apart: see docs/performance.md.
@@ -37,7 +38,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(OWN) build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) $(OWN) $(MAILER) build dist *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
@@ -54,4 +55,10 @@ $(VENV)/.dev: $(SOURCES) | $(BIN)/python
 $(PEERS)/.installed: bench/peers.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --requirement bench/peers.txt
+	touch $@
+
+# c7n-mailer pins libraries that the development environment has newer.
+$(MAILER)/.installed: tests/notify/mailer.txt
+	$(PYTHON) -m venv $(MAILER)
+	$(MAILER)/bin/python -m pip install --quiet --requirement tests/notify/mailer.txt
 	touch $@

@@ -1,4 +1,5 @@
-"""Writes the pages that follow from the code: docs/cli.md, docs/lint/README.md, docs/policies/, docs/iam-policy.json.
+"""Writes the pages that follow from the code: docs/cli.md, docs/lint/README.md, docs/policies/, docs/iam-policy.json,
+docs/iam-remediation-policy.json.
 
 ``python docs/generate.py`` writes them; with ``--check`` nothing is written, and the exit code is 1 when a page is not
 what would be written. The same checkout gives the same bytes: help is laid out by click itself at a fixed width,
@@ -10,7 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from finops_policy.lint.rules import RULES
 from finops_policy.marks import PLACEHOLDER
 from finops_policy.model import CompiledPolicy, Framework, Pack, Parameter, Policy, Profile
 from finops_policy.project import load
+from finops_policy.remediation.marking import mark_action, remediation_of, unmark_action
+from finops_policy.remediation.planning import steps_of
+from finops_policy.remediation.recipes import recipe_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = Path("docs")
@@ -36,6 +40,30 @@ UNDECLARED = {
     "aws.ebs-snapshot": {"ec2:DescribeLaunchTemplateVersions"},
 }
 """Resource type -> actions that Cloud Custodian calls for it and does not declare."""
+BESIDE_ACTING = (
+    "application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies",
+    "application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget",
+    "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeAutoScalingInstances", "dynamodb:BatchWriteItem",
+    "dynamodb:DeleteItem", "dynamodb:DescribeContinuousBackups", "dynamodb:DescribeTimeToLive", "dynamodb:GetItem",
+    "dynamodb:ListBackups", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:RestoreTableFromBackup",
+    "dynamodb:Scan", "dynamodb:TagResource", "dynamodb:UntagResource", "dynamodb:UpdateContinuousBackups",
+    "dynamodb:UpdateItem", "dynamodb:UpdateTable", "dynamodb:UpdateTimeToLive", "ec2:AssociateAddress",
+    "ec2:AttachVolume", "ec2:CreateNatGateway", "ec2:CreateTags", "ec2:CreateVolume", "ec2:DeleteTags",
+    "ec2:DescribeInstanceAttribute", "ec2:DescribeInstanceCreditSpecifications", "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeRouteTables", "ec2:DescribeVolumesModifications", "ec2:ModifyInstanceAttribute",
+    "ec2:ModifyVolume", "ec2:ReplaceRoute", "ec2:RunInstances", "ec2:StartInstances", "ec2:StopInstances",
+    "elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeTargetGroups",
+    "elasticloadbalancing:DescribeTargetHealth", "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey",
+    "kms:GenerateDataKeyWithoutPlaintext", "lambda:DeleteFunctionConcurrency", "lambda:GetFunctionConcurrency",
+    "lambda:GetFunctionUrlConfig", "lambda:GetPolicy", "lambda:ListEventSourceMappings", "lambda:ListTags",
+    "lambda:PutFunctionConcurrency", "logs:DeleteRetentionPolicy", "logs:DescribeMetricFilters",
+    "logs:DescribeSubscriptionFilters", "logs:PutRetentionPolicy", "rds:DescribeDBInstances",
+    "rds:DescribeDBProxies", "rds:DescribeDBProxyTargets", "rds:DescribeDBSnapshots", "rds:ListTagsForResource",
+    "rds:ModifyDBInstance", "rds:RestoreDBInstanceFromDBSnapshot", "rds:StartDBInstance",
+    "route53:ListHostedZones", "route53:ListResourceRecordSets", "tag:GetResources", "tag:TagResources",
+    "tag:UntagResources",
+)  # fmt: skip
+"""Actions that recipes call to see what was, who depends on it, what became of it, and to take it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +101,7 @@ def pages() -> dict[Path, str]:
             needed |= actions
             found[DOCS / "policies" / f"{policy.name}.md"] = _policy_page(policy, pack, library, sorted(actions))
     found[DOCS / "iam-policy.json"] = _iam_policy(needed)
+    found[DOCS / "iam-remediation-policy.json"] = _acting_policy(library.compiled.values(), needed)
     return found
 
 
@@ -232,7 +261,7 @@ def _remediation(sections: Mapping[str, list[str]]) -> list[str]:
     if "remediation" not in sections:
         return ["None is declared."]
     return [
-        "Declared, not executed: a run never acts.",
+        "What mends a finding. [Posture, caps and approvals](../remediation.md) decide whether it happens.",
         "",
         *_yaml(sections["remediation"]),
     ]
@@ -331,6 +360,41 @@ def _iam_policy(actions: set[str]) -> str:
         for sid, allowed in (("FinopsPolicyReader", actions), ("FinopsPolicyRegions", {"ec2:DescribeRegions"}))
     ]
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2) + "\n"
+
+
+def _acting_policy(policies: Iterable[CompiledPolicy], reading: set[str]) -> str:
+    """What remediation needs beside reading: to look at what it does, to mark, to act, and to take back."""
+    acting: set[str] = set()
+    for policy in policies:
+        if not remediation_of(policy):
+            continue
+        for action in [*steps_of(policy), mark_action(policy), unmark_action(policy)]:
+            own = getattr(recipe_of(policy.resource, action["type"]), "permissions", None)
+            acting |= set(own if own is not None else _declared_by(policy, action))
+    allowed = reading | acting | set(BESIDE_ACTING)
+    # An instance made anew gets the profile it had.
+    passing = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+    statements = [
+        {"Sid": "FinopsPolicyRemediator", "Effect": "Allow", "Action": sorted(allowed), "Resource": "*"},
+        {
+            "Sid": "FinopsPolicyProfiles",
+            "Effect": "Allow",
+            "Action": ["iam:PassRole"],
+            "Resource": "*",
+            "Condition": passing,
+        },
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2) + "\n"
+
+
+def _declared_by(policy: CompiledPolicy, action: Mapping[str, Any]) -> set[str]:
+    from c7n.config import Config
+    from c7n.policy import Policy as CustodianPolicy
+
+    load_types([policy.resource])
+    document = {"name": policy.name, "resource": policy.resource, "actions": [dict(action)]}
+    [loaded] = CustodianPolicy(document, Config.empty(account_id="000000000000")).resource_manager.actions
+    return set(loaded.get_permissions())
 
 
 def main(arguments: list[str]) -> int:

@@ -32,12 +32,15 @@ from finops_policy.model import (
     Severity,
     Waiver,
 )
+from finops_policy.placeholders import placeholder_problems
 from finops_policy.validation import check_value
-from finops_policy.waiver_filters import ArnKey, exclusion
+from finops_policy.waiver_filters import ArnKey, uncompiled, with_waivers
 from finops_policy.writing import dump_yaml
 
 LOCK_NAME = "finops-policy.lock"
 HEAD = b"policies:\n"
+PLAIN = "finops-policy"
+"""In the metadata of a plain policy (``custodian.loading``), whose own keys say nothing of ours."""
 DEFAULT = ""
 """Key of the policies of every account without settings of its own."""
 
@@ -131,12 +134,12 @@ def compile_set(
         customer=customer.name,
         profile=profile.name,
         variants={
-            account_id: tuple(_waived(policy, waivers, arn_keys.get(policy.resource)) for policy in policies)
+            account_id: tuple(with_waivers(policy, waivers, arn_keys.get(policy.resource)) for policy in policies)
             for account_id, policies in variants.items()
         },
         lock=lock_of(profile, customer, chosen, frameworks, variants),
         origins=tuple(origins),
-        uncompiled=tuple(_uncompiled(variants[DEFAULT], waivers, arn_keys)),
+        uncompiled=tuple(uncompiled(variants[DEFAULT], waivers, arn_keys)),
     )
 
 
@@ -270,41 +273,14 @@ def parameter_problems(pack: Pack) -> Iterator[Diagnostic]:
     used: set[str] = set()
     for policy in pack.policies.values():
         for section, filters in (("scope", policy.scope), ("violation", policy.violation)):
-            yield from _placeholder_problems(pack, policy, filters, (section,), used)
-        yield from _placeholder_problems(pack, policy, policy.remediation, ("remediation",), used)
+            yield from placeholder_problems(pack, policy, filters, (section,), used)
+        yield from placeholder_problems(pack, policy, policy.remediation, ("remediation",), used)
     for parameter in pack.parameters.values():
         yield from _type_problems(parameter, parameter.default, parameter.mark, f"Default of {parameter.name}")
         if parameter.name not in used:
             message = f"No policy of pack {pack.name} uses parameter {parameter.name!r}."
             hint = f"Use it as ${{{parameter.name}}}, or remove it."
             yield Diagnostic("unused-parameter", message, parameter.mark, hint)
-
-
-def _placeholder_problems(
-    pack: Pack, policy: Policy, value: Any, path: tuple[str | int, ...], used: set[str]
-) -> Iterator[Diagnostic]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            if "${" in key:
-                message = f"{key!r} is a key, and keys stay as they are written: no parameter goes there."
-                hint = "Write the filter with `key:` and `value:`, where a value can be a parameter."
-                yield Diagnostic("placeholder", message, policy.marks.get((*path, key), policy.mark), hint)
-            yield from _placeholder_problems(pack, policy, item, (*path, key), used)
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _placeholder_problems(pack, policy, item, (*path, index), used)
-    elif isinstance(value, str) and "${" in value:
-        match = PLACEHOLDER.fullmatch(value)
-        mark = policy.marks.get(path, policy.mark)
-        if match is None:
-            message = f"{value!r} is not a placeholder: ${{name}} must be the whole value."
-            hint = "Make the whole value a parameter, so that its type survives."
-            yield Diagnostic("placeholder", message, mark, hint)
-        elif match[1] not in pack.parameters:
-            message = f"Pack {pack.name} has no parameter {match[1]!r}."
-            yield Diagnostic("unknown-parameter", message, mark, did_you_mean(match[1], pack.parameters), (pack.mark,))
-        else:
-            used.add(match[1])
 
 
 # --- compiling --------------------------------------------------------------------------------------------------------
@@ -355,33 +331,6 @@ def _compile_policy(policy: Policy, pack: Pack, posture: str, values: Mapping[st
     return _from_document(document)
 
 
-def _waived(policy: CompiledPolicy, waivers: Iterable[Waiver], key: ArnKey | None) -> CompiledPolicy:
-    """The policy with a filter for each of its waivers at the end. Its digest is of what it judges."""
-    found = [exclusion(waiver, key) for waiver in waivers if waiver.policy == policy.name]
-    filters = [each for each in found if each is not None]
-    if not filters:
-        return policy
-    metadata = {**policy.document["metadata"], WAIVERS: len(filters)}
-    return _from_document(
-        {**policy.document, "metadata": metadata, "filters": [*policy.document["filters"], *filters]}
-    )
-
-
-def _uncompiled(
-    policies: Iterable[CompiledPolicy], waivers: Iterable[Waiver], arn_keys: Mapping[str, ArnKey]
-) -> Iterator[Diagnostic]:
-    resources = {policy.name: policy.resource for policy in policies}
-    for waiver in waivers:
-        resource = resources.get(waiver.policy)
-        if resource is not None and exclusion(waiver, arn_keys.get(resource)) is None:
-            message = (
-                f"Waiver {waiver.id} is not in the compiled policy: Cloud Custodian's filters cannot tell the ARN of"
-                f" {resource}. A run honours it; `custodian run` on the compiled file does not."
-            )
-            hint = "Name a tag of the resources instead of an ARN, or run the policy with finops-policy alone."
-            yield Diagnostic("waiver-not-compiled", message, waiver.mark, hint)
-
-
 def _from_document(document: Mapping[str, Any]) -> CompiledPolicy:
     metadata = document["metadata"]
     return CompiledPolicy(
@@ -395,7 +344,7 @@ def _from_document(document: Mapping[str, Any]) -> CompiledPolicy:
         scope_length=metadata["scope_length"],
         savings_method=metadata.get("savings_method", ""),
         document=document,
-        waiver_length=metadata.get(WAIVERS, 0),
+        waiver_length=0 if PLAIN in metadata else metadata.get(WAIVERS, 0),
     )
 
 

@@ -124,9 +124,9 @@ class Act(NamedTuple):
 
 
 def finding_id(policy: str, resource: Resource) -> str:
-    """The fingerprint of a finding: the same in every run."""
-    parts = (policy, resource.account_id, resource.region, resource.key)
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+    """The fingerprint of a finding: the same in every run, and the id of its items in plans."""
+    text = "\n".join((policy, resource.account_id, resource.region, resource.resource_id))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def deeds(acts: Iterable[Act]) -> list[Deed]:
@@ -193,9 +193,11 @@ def _finding(
     state, reason = _state(policy, events[-1], lives, spans[policy][-1], ground)
     claims = tuple(
         claim
-        for each in lives
+        for each, until in zip(lives, [*(after.first for after in lives[1:]), len(runs)], strict=True)
         if each.resolved is not None
-        and (claim := realise(Case(resource, policy, each.latest, each.last, each.resolved, spans, ground, done)))
+        and (
+            claim := realise(Case(resource, policy, each.latest, each.last, each.resolved, until, spans, ground, done))
+        )
         and (each is life or claim.amount != 0)
     )
     estimated = _estimated(life, currency)

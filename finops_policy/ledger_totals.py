@@ -66,8 +66,11 @@ class Totals:
 
 
 def _ours(finding: Finding) -> bool:
-    """Whose doing it is: that of the claims that run, or of the last one."""
-    return finding.attributed or bool(finding.claims and finding.claims[-1].attributed)
+    """Whose doing it is: that of the claims that run, or of the last one. What no run could tell of may be ours where a
+    plan with it was applied."""
+    if not finding.claims:
+        return bool(finding.approved.source)
+    return finding.attributed or finding.claims[-1].attributed
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,8 +195,8 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """An accepted finding. It is for resources that fit every selector: ``resource`` (an ARN or a glob over ARNs), a tag
-    whose value fits the glob ``tag_value``, ``account`` (an id) and ``region``; an empty one fits all.
+    """An accepted finding. It is for resources that fit every selector: ``resource`` (an ARN or a glob over ARNs), a
+    tag whose value fits the glob ``tag_value``, ``account`` (an id) and ``region``; an empty one fits all.
 
     It applies from ``starts`` through ``expires`` (days, UTC). ``created`` is the day it was agreed on, None where an
     older file does not say.
@@ -277,8 +277,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class CompiledPolicy:
-    """A plain Cloud Custodian policy. The first ``scope_length`` filters of ``document`` select the population; the last
-    ``waiver_length`` leave out what is waived, for stock Cloud Custodian: verdicts are those of :attr:`judged`."""
+    """A plain Cloud Custodian policy. The first ``scope_length`` filters of ``document`` select the population; the
+    last ``waiver_length`` leave out what is waived, for stock Cloud Custodian: verdicts are those of :attr:`judged`."""
 
     name: str
     pack: str

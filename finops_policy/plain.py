@@ -26,7 +26,7 @@ from finops_policy.digests import digest
 from finops_policy.errors import InvalidFilesError, UsageError, did_you_mean
 from finops_policy.failures import known_regions
 from finops_policy.marks import Diagnostic, Mark
-from finops_policy.model import WAIVERS, CompiledPolicy, Pack, Policy, Profile, Severity
+from finops_policy.model import CompiledPolicy, Pack, Policy, Profile, Severity
 from finops_policy.plain_accounts import (
     Listed,
     choose,
@@ -323,8 +323,6 @@ def _compile(policy: _Written, carried: Mapping[str, Any]) -> CompiledPolicy:
         "scope_length": 0,
         CARRIED: carried,
     }
-    if WAIVERS in metadata:  # a key of theirs, which would say that the last filters are not to be judged
-        metadata[WAIVERS] = 0
     document = {**written, "metadata": metadata}
     return CompiledPolicy(
         name=policy.name,

@@ -33,10 +33,11 @@ class Project:
     lapsed: tuple[Waiver, ...] = ()
 
 
-def load(
-    catalog: Catalog, customer_name: str, profile_name: str | None, today: dt.date | None = None
-) -> Project:
-    """Loads and compiles, with the waivers that apply ``today`` (UTC); raises :class:`UsageError` for unknown names and ``InvalidFilesError`` for broken files."""
+def load(catalog: Catalog, customer_name: str, profile_name: str | None, today: dt.date | None = None) -> Project:
+    """Loads and compiles, with the waivers that apply ``today`` (UTC).
+
+    Raises :class:`UsageError` for unknown names and ``InvalidFilesError`` for broken files.
+    """
     customer = catalog.customer(customer_name)
     if profile_name is None and not customer.profile:
         raise UsageError(

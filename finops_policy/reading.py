@@ -185,9 +185,7 @@ def _organization(document: Document, raw: Mapping[str, Any] | None) -> Organiza
     return Organization(tuple(include), tuple(exclude), raw.get("tags", {}), mark)
 
 
-def waivers_of(
-    document: Document, problems: list[Diagnostic]
-) -> tuple[list[Waiver], list[Diagnostic], list[Waiver]]:
+def waivers_of(document: Document, problems: list[Diagnostic]) -> tuple[list[Waiver], list[Diagnostic], list[Waiver]]:
     """Those that may apply, and the problems of the others: what their schema says (``problems``), approved by who
     requested them, or of an id used before. Last those others, as far as they say what they were meant for."""
     entries = document.data.get("waivers") if isinstance(document.data, dict) else None
@@ -219,12 +217,16 @@ def waivers_of(
     return waivers, problems, _meant(entries, starts, broken)
 
 
+_WORDS = ("id", "policy", "reason", "owner", "requested_by", "approved_by", "ticket")
+_CHOSEN = ("resource", "account", "region")
+
+
 def _waiver(raw: Mapping[str, Any], mark: Mark) -> Waiver:
     tag = raw.get("tag", {})
     created = dt.date.fromisoformat(raw["created"]) if "created" in raw else None
     return Waiver(
-        **{name: raw[name] for name in ("id", "policy", "reason", "owner", "requested_by", "approved_by", "ticket")},
-        **{name: raw.get(name, "") for name in ("resource", "account", "region")},
+        **{name: raw[name] for name in _WORDS},
+        **{name: raw.get(name, "") for name in _CHOSEN},
         tag_key=tag.get("key", ""),
         tag_value=tag.get("value", ""),
         created=created,
@@ -242,12 +244,12 @@ def _meant(entries: list[Any], marks: list[Mark], which: set[int]) -> list[Waive
         raw: Any = entries[index]
         if not isinstance(raw, dict):
             continue
-        tag = raw.get("tag") if isinstance(raw.get("tag"), dict) else {}
-        names = ("id", "policy", "reason", "owner", "requested_by", "approved_by", "ticket")
-        texts = {name: str(raw.get(name, "")) for name in (*names, "resource", "account", "region")}
-        tagged = {"tag_key": str(tag.get("key", "")), "tag_value": str(tag.get("value", ""))}
-        if texts["policy"] and (texts["resource"] or tagged["tag_key"]):
-            found.append(Waiver(**texts, **tagged, expires=dt.date.min, mark=marks[index]))
+        written: Any = raw.get("tag")
+        tag = written if isinstance(written, dict) else {}
+        fields: dict[str, Any] = {name: str(raw.get(name, "")) for name in (*_WORDS, *_CHOSEN)}
+        fields |= {"tag_key": str(tag.get("key", "")), "tag_value": str(tag.get("value", ""))}
+        if fields["policy"] and (fields["resource"] or fields["tag_key"]):
+            found.append(Waiver(**fields, expires=dt.date.min, mark=marks[index]))
     return found
 
 

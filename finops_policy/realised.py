@@ -19,13 +19,8 @@ from typing import Any, NamedTuple
 
 from finops_policy.savings import CENT_FRACTION, HOURS_PER_MONTH
 
-SAVING_ACTIONS = frozenset(
-    {
-        *("stop", "terminate", "delete", "release", "resize", "modify", "modify-db", "suspend", "retention"),
-        *("set-retention", "configure-lifecycle", "set-concurrency", "update-table"),
-    }
-)
-"""Actions that make a resource cost less. Marks, tags, snapshots and notices do not."""
+SAVING_ACTIONS = frozenset({"stop", "terminate", "delete", "release", "resize", "modify", "modify-db", "update"})
+"""Actions that make what a savings method prices cost less. Marks, tags, copies and retention do not."""
 UPPER_BOUNDS = frozenset({"snapshot_storage", "image_storage"})
 """Methods whose figure is at most that much: estimates, even at verified prices."""
 PREFIXES: Mapping[str, tuple[str, ...]] = {
@@ -193,7 +188,7 @@ def _lasts(each: Any) -> bool:
 
 def reprice(cost: Decimal, method: str, region: str, old: Prices, new: Prices) -> Decimal | None:
     """A cost at the prices ``old`` as it would be at ``new``. Evidence keeps no units, but where all prices it can have
-    been made of changed alike, the ratio is enough; None where they did not."""
+    been made of changed alike, their ratio is enough; None where they did not."""
     prefixes = PREFIXES.get(method, ("",))
     were, are = ({k: a for (k, r), a in book.items() if r == region and k.startswith(prefixes)} for book in (old, new))
     if were == are or not cost:
@@ -201,32 +196,35 @@ def reprice(cost: Decimal, method: str, region: str, old: Prices, new: Prices) -
     if method in _BY_THE_HOUR:
         wanted = _round(cost)
         were = {k: a for k, a in were.items() if any(_round(a * HOURS_PER_MONTH * n) == wanted for n in _COPIES)}
-    ratios = {are[key] / amount if key in are and amount else None for key, amount in were.items()}
-    ratio = ratios.pop() if len(ratios) == 1 else None
-    return None if ratio is None else _round(cost * ratio)
+    costs = {_round(cost * are[key] / amount) if key in are and amount else None for key, amount in were.items()}
+    return costs.pop() if len(costs) == 1 else None
 
 
 class Case(NamedTuple):
     """What :func:`realise` decides on: one policy's finding that ``resolved``, last found in the run ``last`` as
-    ``before`` says. ``spans`` are those of every policy on the resource."""
+    ``before`` says, and not found again before the run ``until``. ``spans`` are those of every policy on the
+    resource."""
 
     resource: Resource
     policy: str
     before: Span
     last: int
     resolved: int
+    until: int
     spans: Mapping[str, Sequence[Span]]
     ground: Ground
     deeds: Sequence[Deed]
 
 
 def realise(case: Case) -> Realised | None:
-    """What the resolved finding saves a month; None where its policy claims no savings."""
+    """What the resolved finding saves a month; None where its policy claims no savings. Where the run that resolved it
+    cannot tell, those after it may: an instance that was stopped is terminated later."""
     if not case.before.method:
         return None
+    looks = (case._replace(resolved=number) for number in range(case.resolved, case.until))
+    seen = [(each, *_seen(each)) for each in looks]
+    case, how, amount, says, deed = next((each for each in seen if each[1]), seen[0])
     runs = case.ground.runs
-    deed = _acted(case.deeds, runs[case.last].at, runs[case.resolved].at)
-    how, amount, says = _seen(case, deed)
     listed = case.before.verified and case.before.method not in UPPER_BOUNDS
     since = deed.at if deed else None
     made = Realised(
@@ -241,8 +239,6 @@ def realise(case: Case) -> Realised | None:
         seen_at=runs[case.resolved].at,
         confirmed_at=runs[case.resolved].at,
     )
-    if how is None:
-        return made
     ends = list(_ends(case, how, amount))
     ended = min(ends) if ends else None
     looked = [
@@ -263,32 +259,32 @@ def _acted(deeds: Sequence[Deed], after: dt.datetime, until: dt.datetime) -> Dee
     return None if last is None or last.undone else last
 
 
-def _seen(case: Case, deed: Deed | None) -> tuple[How | None, Decimal | None, str]:
-    """How the resolving run shows that less is paid, how much a month, and in words; or why that is unknown."""
+def _seen(case: Case) -> tuple[How | None, Decimal | None, str, Deed | None]:
+    """How the run shows that less is paid, how much a month, and in words, or why that is unknown; and whose doing."""
     before, ground, number = case.before, case.ground, case.resolved
     run, cost = ground.runs[number], before.cost
+    deed = _acted(case.deeds, ground.runs[case.last].at, run.at)
     here = [span for spans in case.spans.values() for span in spans if span.first <= number <= span.last]
     if cost is None:
-        return None, None, f"what it cost is unknown: {before.reason or 'no reason was recorded'}"
+        return None, None, f"what it cost is unknown: {before.reason or 'no reason was recorded'}", deed
     costs = [each for each in here if each.cost is not None]
     if costs:
         after = [_same_prices(each, number, case) for each in costs]
-        if any(each is None for each in after):
-            return None, None, f"the price book or its currency changed up to run {run.id}, and the units are not known"
-        left = max(each for each in after if each is not None)
-        return How.SMALLER, max(cost - left, Decimal()), f"run {run.id} shows it at {left} a month, {cost} before"
+        known = [each for each in after if each is not None]
+        if len(known) < len(after):
+            return None, None, f"prices or currency changed up to run {run.id}, and the units are not known", deed
+        words = f"run {run.id} shows it at {max(known)} a month, {cost} before"
+        return How.SMALLER, max(cost - max(known), Decimal()), words, deed
     if not here and (witness := _witness(case)):
-        return How.GONE, cost, f"gone: {witness} of run {run.id} looks at all of them, and did not see it"
-    if deed and before.savings is not None:
+        return How.GONE, cost, f"gone: {witness} of run {run.id} looks at all of them, and did not see it", deed
+    if deed and before.savings is not None and not ground.gap(case.policy, number):
         words = f"{deed.action} was done and seen in AWS; run {run.id} does not find it again"
-        return How.ACTED, min(before.savings, cost), words
+        return How.ACTED, min(before.savings, cost), words, deed
     if here:
-        return None, None, f"run {run.id} still sees it, but not what it costs: it may be stopped, or only restarted"
-    return (
-        None,
-        None,
-        f"run {run.id} does not have it in scope, and looks at no other {case.resource.resource_type} of it",
-    )
+        why = f"run {run.id} still sees it, but not what it costs: it may be stopped, or only restarted"
+        return None, None, why, deed
+    kind = case.resource.resource_type
+    return None, None, f"run {run.id} does not have it in scope, and no policy there looks at every {kind}", deed
 
 
 def _same_prices(span: Span, number: int, case: Case) -> Decimal | None:
@@ -316,9 +312,14 @@ EVERYTHING = "[]"
 """The text of a scope without filters."""
 
 
-def _ends(case: Case, how: How, amount: Decimal | None) -> Iterator[tuple[dt.datetime, str]]:
-    """Every moment after which the resource cost as before, and what shows it."""
+def _ends(case: Case, how: How | None, amount: Decimal | None) -> Iterator[tuple[dt.datetime, str]]:
+    """Every moment after which the resource cost as before, and what shows it. What is unknown ends when the finding is
+    back."""
     runs = case.ground.runs
+    if how is None:
+        if case.until < len(runs):
+            yield runs[case.until].at, f"run {runs[case.until].id} finds it again"
+        return
     left = (case.before.cost or Decimal()) - (amount or Decimal())
     for policy, span in ((policy, span) for policy, spans in case.spans.items() for span in spans):
         number = max(span.first, case.resolved + 1)

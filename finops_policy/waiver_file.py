@@ -135,7 +135,7 @@ def _inserted(raw: bytes, path: str, entry: Entry, *, keep_blank: bool) -> bytes
 
 def _list_of(text: str) -> yaml.Node:
     """The value of ``waivers``. Marks of Python's own parser count characters, as the lines do."""
-    root = yaml.compose(text.removeprefix("\ufeff"), yaml.SafeLoader)
+    root: Any = yaml.compose(text.removeprefix("\ufeff"), yaml.SafeLoader)
     found: yaml.Node = next(value for key, value in root.value if key.value == "waivers")
     return found
 

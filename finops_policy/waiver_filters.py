@@ -10,11 +10,12 @@ Limits: c7n's ``not`` tells resources by their id. Of two with one id, both are 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from finops_policy.model import Waiver
+from finops_policy.marks import Diagnostic
+from finops_policy.model import WAIVERS, CompiledPolicy, Waiver
 
 _WORDS: Final = frozenset({"absent", "present", "not-null", "empty"})
 """What c7n's value filter takes for a question instead of a value, whatever the operator."""
@@ -31,12 +32,39 @@ class ArnKey:
 
 
 def glob(pattern: str) -> str:
-    """A pattern of ours for ``fnmatch``: ``*`` and ``?`` are wild; brackets stand for themselves, since ARNs hold them."""
+    """A pattern of ours for ``fnmatch``: ``*`` and ``?`` are wild; brackets are themselves, since ARNs hold them."""
     return pattern.replace("[", "[[]")
 
 
+def with_waivers(policy: CompiledPolicy, waivers: Iterable[Waiver], key: ArnKey | None) -> CompiledPolicy:
+    """The policy with a filter for each of its waivers at the end. Its digest stays: it is of what is judged."""
+    found = [exclusion(waiver, key) for waiver in waivers if waiver.policy == policy.name]
+    filters = [each for each in found if each is not None]
+    if not filters:
+        return policy
+    metadata = {**policy.document["metadata"], WAIVERS: len(filters)}
+    document = {**policy.document, "metadata": metadata, "filters": [*policy.document["filters"], *filters]}
+    return replace(policy, document=document, waiver_length=len(filters))
+
+
+def uncompiled(
+    policies: Iterable[CompiledPolicy], waivers: Iterable[Waiver], arn_keys: Mapping[str, ArnKey]
+) -> Iterator[Diagnostic]:
+    """Waivers that :func:`with_waivers` leaves out."""
+    resources = {policy.name: policy.resource for policy in policies}
+    for waiver in waivers:
+        resource = resources.get(waiver.policy)
+        if resource is not None and exclusion(waiver, arn_keys.get(resource)) is None:
+            message = (
+                f"Waiver {waiver.id} is not in the compiled policy: Cloud Custodian's filters cannot tell the ARN of"
+                f" {resource}. A run honours it; `custodian run` on the compiled file does not."
+            )
+            hint = "Name a tag of the resources instead of an ARN, or run the policy with finops-policy alone."
+            yield Diagnostic("waiver-not-compiled", message, waiver.mark, hint)
+
+
 def exclusion(waiver: Waiver, arn: ArnKey | None) -> dict[str, Any] | None:
-    """The filter that keeps whatever ``waiver`` does not cover; None where it names an ARN and c7n knows no key of it."""
+    """The filter that keeps whatever ``waiver`` does not cover; None where it names an ARN that has no key."""
     if arn is None and waiver.resource:
         return None
     return {"not": [*_selectors(waiver, arn), *_days(waiver)]}

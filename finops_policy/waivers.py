@@ -1,7 +1,8 @@
 """PURE: which waiver covers a finding, which waivers apply at all, and how they relate to each other.
 
-A waiver applies through its last day (UTC). One that has expired, or that breaks a rule, stops applying and its findings
-are back. Limits: whether one waiver contains another is read off their patterns, and may be missed for two globs.
+A waiver applies through its last day (UTC). One that has expired, or that breaks a rule, stops applying, and its
+findings are back. Limits: whether one waiver contains another is read off their patterns, and may be missed for two
+globs.
 """
 
 from __future__ import annotations
@@ -138,8 +139,8 @@ def _wider(one: str, other: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a waiver must keep to: ``severities`` of all policies there are, ``max_days`` from when it was created to its
-    last day, and the ``approvers`` that are registered, by e-mail address; None where the customer registers nobody."""
+    """What a waiver must keep to: ``severities`` of all policies there are, ``max_days`` from ``created`` to the last
+    day, and the ``approvers`` that are registered, by e-mail address; None where the customer registers nobody."""
 
     severities: Mapping[str, Severity]
     max_days: Mapping[Severity, int]

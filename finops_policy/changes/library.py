@@ -80,11 +80,17 @@ def _choice(
                 (NEUTRAL, "both accept the version in use") if stays else (UNCLEAR, "another version may be used")
             )
             yield of.made(CHANGED, item, "version", old.versions, new.versions, effect, why, new.mark)
-        if old.posture is not new.posture:
-            order = list(Posture)
-            stronger = order.index(new.posture) > order.index(old.posture)
-            effect, why = (TIGHTENS, "more may be done") if stronger else (LOOSENS, "less may be done")
-            yield of.made(CHANGED, item, "posture", str(old.posture), str(new.posture), effect, why, new.mark)
+        yield from _posture(of, item, old.posture, new.posture, new.mark)
+        for policy in sorted({*old.postures, *new.postures}):
+            was, now = old.posture_of(policy), new.posture_of(policy)
+            yield from _posture(of, f"{item}, policy {policy}", was, now, new.mark)
+
+
+def _posture(of: _Of, item: str, old: Posture, new: Posture, mark: Mark) -> Iterator[Change]:
+    if old is not new:
+        stronger = list(Posture).index(new) > list(Posture).index(old)
+        effect, why = (TIGHTENS, "more may be done") if stronger else (LOOSENS, "less may be done")
+        yield of.made(CHANGED, item, "posture", str(old), str(new), effect, why, mark)
 
 
 def _chosen_framework(of: _Of, name: str, old: Profile, new: Profile) -> Iterator[Change]:
@@ -280,8 +286,8 @@ def _waiver(of: _Of, item: str, old: Waiver, new: Waiver, today: dt.date) -> Ite
     chosen = [(name, *other) for name in ("policy", "resource", "tag_key", "tag_value", "account", "region")]
     yield from _fields(of, item, old, new, (*chosen, *((name, NEUTRAL, TEXTS) for name in names)), new.mark)
     if old.created != new.created:
-        days = [str(each.created) if each.created else None for each in (old, new)]
-        yield of.made(CHANGED, item, "created", *days, *other, new.mark)
+        was, now = (str(each.created) if each.created else None for each in (old, new))
+        yield of.made(CHANGED, item, "created", was, now, *other, new.mark)
 
 
 # --- frameworks -------------------------------------------------------------------------------------------------------

@@ -61,6 +61,8 @@ def _field(key: str, before: Any, after: Any) -> tuple[Reach, str]:
             return compare_actions(before or (), after or ())
         case "grace_days":
             return _grace(before, after)
+        case "backup":
+            return Reach.UNCLEAR, "a step that keeps a copy came, went or changed"
         case "undo":
             return Reach.SAME, "how it is taken back; nothing is found or done differently"
         case "destructive":

@@ -141,7 +141,7 @@ def _agreed(plan: Plan, judged: Judged, said: Approval, signatory: Signatory, ye
     from finops_policy.spelling import plain
 
     console = stderr()
-    chosen = {item.id for item in plan.items if said.covers(item.id)}
+    chosen = {item.id for item in plan.items} if said.items is None else set(said.items)
     for line in (*heading(plan, judged), *proposal(plan, judged, chosen)):
         console.print(line, soft_wrap=True)
     for name in sorted(chosen):

@@ -32,7 +32,7 @@ def command(customer: str, profile: str | None, output: Path | None, check: bool
       finops-policy compile --customer acme --output compiled/ --check
     """
     from finops_policy.catalog import Catalog
-    from finops_policy.cli.console import stderr, stdout
+    from finops_policy.cli.console import stderr, stdout, tell_diagnostics
     from finops_policy.engine.run import check_with_c7n
     from finops_policy.files import make_folders, write_atomic
     from finops_policy.project import load
@@ -40,6 +40,7 @@ def command(customer: str, profile: str | None, output: Path | None, check: bool
     os.environ.pop("AWS_PROFILE", None)  # nothing here asks AWS, but c7n's imports fail on a profile that is gone
     project = load(Catalog(workspace), customer, profile)
     check_with_c7n(project)
+    tell_diagnostics([*project.malformed, *project.compiled.uncompiled])
     folder = output or workspace / "build" / "compiled" / customer
     files = project.compiled.files()
     changed = [

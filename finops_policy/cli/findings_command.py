@@ -81,7 +81,7 @@ def list_findings(
     from finops_policy.ledger import Finding, once
 
     history = read_history(LocalStore(options.store_of(workspace, store)), customer, run_id)
-    known = history.names()
+    known = history.policies
     for glob in policies:
         if not any(fnmatchcase(name, glob) for name in known):
             raise UsageError(f"No policy {glob!r} was in the runs of {customer}.", hint=did_you_mean(glob, known))

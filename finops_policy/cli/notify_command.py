@@ -113,13 +113,13 @@ def _show(report: Report, quiet: bool) -> None:
         preview = report.previews.get(each.digest_id, "")
         stdout().out("\n".join(map(plain, preview.splitlines())), highlight=False)
     delivered = sum(each.result == "delivered" for each in report.deliveries)
-    failed = sum(each.result == "failed" for each in report.deliveries)
+    failed = len(report.deliveries) - delivered
     if not report.deliveries:
         stdout().print("Nobody needs to be told of anything now.")
     elif report.dry_run:
         stdout().print(f"{len(report.deliveries)} digests; nothing was sent.")
     elif not quiet or failed:
-        stdout().print(f"{delivered} of {len(report.deliveries)} digests delivered, {failed} failed.")
+        stdout().print(f"{delivered} of {len(report.deliveries)} digests delivered, {failed} not.")
 
 
 def document(report: Report) -> dict[str, object]:

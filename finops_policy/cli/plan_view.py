@@ -19,7 +19,7 @@ from finops_policy.errors import ExitCode
 from finops_policy.remediation.model import Item, Outcome, Plan, Step
 from finops_policy.remediation.recipes.recipe import Undoable
 from finops_policy.remediation.recording import Applied
-from finops_policy.remediation.totals import monthly
+from finops_policy.remediation.totals import monthly, worst_undo
 from finops_policy.spelling import plain
 
 FEW = 8
@@ -87,12 +87,6 @@ def saved(item: Item) -> str:
     if item.money is None:
         return "-"
     return "?" if item.savings is None else f"{item.savings:,.2f}"
-
-
-def worst_undo(item: Item) -> Undoable:
-    """How much of all its steps can be taken back."""
-    found = {step.undo.possible for step in item.steps}
-    return next((each for each in (Undoable.NO, Undoable.PARTLY) if each in found), Undoable.YES)
 
 
 def _notes(item: Item) -> Iterable[Text]:

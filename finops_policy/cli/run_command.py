@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", default="", metavar="RUN", help="Finish a run that broke off: its id, or latest.")
 @click.option("--remediate", is_flag=True, help="Then act on findings, as far as the profile's postures let it.")
+@click.option("--notify", is_flag=True, help="Then tell the owners of findings, as customer.yaml says.")
 @options.fail_on
 @click.option("--allow-incomplete", is_flag=True, help="Do not exit with 4 when something could not be checked.")
 @click.option("--dry-run", is_flag=True, help="Show accounts, regions and policies; call nothing, write nothing.")
@@ -76,6 +77,7 @@ def command(
     metrics: str,
     resume: str,
     remediate: bool,
+    notify: bool,
     fail_on: str,
     allow_incomplete: bool,
     dry_run: bool,
@@ -97,7 +99,7 @@ def command(
       finops-policy run --customer acme --dry-run
       finops-policy run --policies policies/ --accounts accounts.yml --tags env:prod
       finops-policy run --customer acme --resume latest
-      finops-policy run --customer acme --profile startup --remediate
+      finops-policy run --customer acme --profile startup --remediate --notify
       finops-policy run --customer acme --executor dask --scheduler tcp://10.0.0.5:8786
     """
     from finops_policy.catalog import Catalog
@@ -131,6 +133,10 @@ def command(
         raise UsageError("--scheduler needs --executor dask.", hint="Add it, or leave out --scheduler.")
     if remediate and asked.plain:
         raise UsageError("--remediate acts on findings of packs, not of plain policies.", hint="Use --customer alone.")
+    if notify and (asked.plain or project.customer.notifications is None):
+        raise UsageError(
+            "--notify needs `notifications` in customer.yaml.", hint="docs/notifications.md has what to write there."
+        )
     key = _signing_key()
     place = options.store_of(workspace, store)
     with options.aws_environment(workspace, sandbox) as environment:
@@ -148,6 +154,8 @@ def command(
                 progress=watcher,
             )
         done = _remediated(project, catalog, place, outcome, selection, sandbox, quiet) if remediate else None
+        if notify:
+            _notified(project, catalog, outcome, workspace, sandbox, quiet)
     data = summary.of(read_bundle(outcome.folder, ()))
     summary.show(data, outcome.folder, form, plan_view.document(done) if done else None)
     if done and form == "text":
@@ -172,6 +180,28 @@ def _remediated(
 
     names = select_policies(project.compiled, selection.policies)
     return remediate(project, catalog, store, outcome.folder, names, sandboxed=sandboxed, quiet=quiet)
+
+
+def _notified(
+    project: Project, catalog: Catalog, outcome: Outcome, workspace: Path, sandboxed: bool, quiet: bool
+) -> None:
+    """What cannot be told is told here, and stays due; the run is what it is."""
+    from finops_policy.cli.console import stderr, tell_error
+    from finops_policy.cli.notify_command import owner_tag, told
+    from finops_policy.errors import FinopsPolicyError
+    from finops_policy.notify.service import notify
+
+    try:
+        notify(
+            project.customer,
+            outcome.folder,
+            workspace=workspace,
+            owner_tag=owner_tag(catalog, project.customer, outcome.folder),
+            sandbox=sandboxed,
+            progress=lambda each: None if quiet else stderr().print(told(each), soft_wrap=True),
+        )
+    except FinopsPolicyError as error:
+        tell_error(error)
 
 
 def _signing_key() -> SigningKey:

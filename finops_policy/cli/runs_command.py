@@ -12,6 +12,8 @@ import rich_click as click
 from finops_policy.cli import options
 from finops_policy.errors import EvidenceError, ExitCode, UsageError, did_you_mean
 
+OUTCOMES = ("done", "undone", "failed", "unverified", "held")
+
 
 @click.group("runs")
 def command() -> None:
@@ -32,7 +34,7 @@ def command() -> None:
 @options.workspace
 @options.verbose
 def list_runs(customer: str, form: str, store: Path | None, workspace: Path) -> int:
-    """List a customer's runs, oldest first; a run that was not sealed is incomplete.
+    """List a customer's runs and remediations, oldest first; what was not sealed is incomplete.
 
     \b
     Example:
@@ -44,9 +46,11 @@ def list_runs(customer: str, form: str, store: Path | None, workspace: Path) -> 
 
     rows: list[dict[str, Any]] = []
     place = LocalStore(options.store_of(workspace, store))
-    for run in place.runs(customer):
-        row = {"run_id": run.run_id, "sealed": run.sealed, "folder": str(run.folder)}
-        rows.append(row | (_counts(run.folder) if run.sealed else {}))
+    for kind, found in (("run", place.runs(customer)), ("remediation", place.remediations(customer))):
+        for run in found:
+            row = {"run_id": run.run_id, "kind": kind, "sealed": run.sealed, "folder": str(run.folder)}
+            rows.append(row | (_counts(run.folder, kind) if run.sealed else {}))
+    rows.sort(key=lambda row: str(row["run_id"]))
     if not rows:
         known = [*Catalog(workspace).customers(), *place.customers()]
         if customer not in known:
@@ -62,12 +66,15 @@ def list_runs(customer: str, form: str, store: Path | None, workspace: Path) -> 
     return ExitCode.CLEAN
 
 
-def _counts(folder: Path) -> dict[str, Any]:
+def _counts(folder: Path, kind: str) -> dict[str, Any]:
     """What the record counts. One that cannot be read must not hide the other runs: then there are no counts."""
     from finops_policy.evidence.store import read_run
 
     try:
-        counts = read_run(folder).data["counts"]
+        record = read_run(folder).data
+        counts = record["counts"]
+        if kind == "remediation":
+            return {"kind": record["kind"], **{name: int(count) for name, count in counts.items()}}
         told = {name: counts[name] for name in ("population", "noncompliant", "unknown")}
         return {**told, "failed": counts["cells"]["failed"]}
     except (EvidenceError, LookupError, TypeError):
@@ -77,6 +84,9 @@ def _counts(folder: Path) -> dict[str, Any]:
 def _told(row: Mapping[str, Any]) -> str:
     if not row["sealed"]:
         return "INCOMPLETE: never sealed"
+    if row["kind"] in ("apply", "undo"):
+        counts = ", ".join(f"{row[name]} {name}" for name in OUTCOMES if row[name])
+        return f"{row['kind']}: {counts or 'nothing to do'}"
     if "population" not in row:
         return "DAMAGED: its record cannot be read; see `finops-policy verify`"
     counts = f"{row['population']} judged, {row['noncompliant']} noncompliant, {row['unknown']} unknown"

@@ -151,17 +151,19 @@ def list_waivers(customer: str, profile: str | None, form: str, store: Path | No
 @options.customer
 @options.profile
 @click.option(
-    "--within", type=click.IntRange(0, 3650), default=30, show_default=True, help="Tell those that expire in so many days."
+    "--within",
+    type=click.IntRange(0, 3650),
+    default=30,
+    show_default=True,
+    help="Tell those that expire in so many days.",
 )
 @form
 @options.store
 @options.workspace
 @options.verbose
-def check(
-    customer: str, profile: str | None, within: int, form: str, store: Path | None, workspace: Path
-) -> int:
-    """Find waivers that somebody must look at: malformed, over a limit, expired, expiring, matching nothing in the newest
-    whole run, overlapping. Exits with 3 when there are any.
+def check(customer: str, profile: str | None, within: int, form: str, store: Path | None, workspace: Path) -> int:
+    """Find waivers that somebody must look at: malformed, over a limit, expired, expiring, matching nothing in the
+    newest whole run, overlapping. Exits with 3 when there are any.
 
     What matches nothing is not known without a run, or where it was incomplete; that is said, and is no finding.
 
@@ -244,6 +246,7 @@ def _review(customer: str, profile: str | None, store: Path, workspace: Path) ->
         problems=(*malformed, *found.problems),
         run=last_run(store, customer, found.applying),
         today=today,
+        approvers_known=rules.approvers is not None,
     )
 
 
@@ -260,6 +263,8 @@ def _line(row: dict[str, Any]) -> str:
 def _tell_run(reviewed: Reviewed) -> None:
     from finops_policy.cli.console import stderr
 
+    if reviewed.applying and not reviewed.approvers_known:
+        stderr().print("Who approved is not checked: customer.yaml registers no `approvers`.", soft_wrap=True)
     run = reviewed.run
     if run is None and reviewed.applying:
         stderr().print("What they match is not known: there is no whole run.", soft_wrap=True)

@@ -1,8 +1,8 @@
 """Where c7n's own filters find a resource's ARN: for waivers in compiled policies.
 
 c7n makes an ARN in Python, of a type's metadata; a filter needs it as a key, which may be JMESPath. What is made here
-gives the same ARN, odd ones too: an id that begins with "arn" is taken for the whole ARN. A type whose manager makes its
-ARNs in a way of its own has no key, unless it is written down here.
+gives the same ARN, odd ones too: an id that begins with "arn" is taken for the whole ARN. A type whose manager makes
+its ARNs in a way of its own has no key, unless it is written down here.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ class ResourceType:
     """A type of AWS, such as ``aws.ec2``. ``names`` are all that a policy's ``resource`` may say for it.
 
     ``validate`` is the qualified name of its manager's validation, empty for the usual one. ``metrics_namespace`` is
-    CloudWatch's, where its metrics filter has a default. ``arn_key`` is where filters find an ARN; None where they cannot.
-    ``schema`` is a JSON Schema (draft 7) of its policies, the definitions with it.
+    CloudWatch's, where its metrics filter has a default. ``arn_key`` is where filters find an ARN; None where
+    they cannot. ``schema`` is a JSON Schema (draft 7) of its policies, the definitions with it.
     """
 
     name: str

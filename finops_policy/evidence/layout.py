@@ -88,8 +88,11 @@ def is_sealed(folder: Path) -> bool:
 
 
 def is_remediation(folder: Path) -> bool:
-    """Whether a bundle records acts on a plan, rather than what was judged."""
-    return (folder / PLAN).exists()
+    """Whether a bundle records acts on a plan, rather than what was judged. Raises :class:`EvidenceError`."""
+    try:
+        return (folder / PLAN).exists()
+    except OSError as error:
+        raise failure("read", folder, error) from error
 
 
 def walk(folder: Path) -> Iterator[tuple[str, int]]:

@@ -25,18 +25,17 @@ from typing import Any
 import yaml
 
 from finops_policy.compiler import load_policies, policies_path
-from finops_policy.errors import EvidenceError
+from finops_policy.errors import EvidenceError, UsageError
 from finops_policy.evidence import layout
 from finops_policy.evidence.canonical import encode
-from finops_policy.evidence.parquet import _connect as connect
+from finops_policy.evidence.parquet import connect
 from finops_policy.evidence.queries import origin
 from finops_policy.evidence.store import LATEST, LocalStore, read_run
-from finops_policy.evidence.tables import COVERAGE, EVALUATIONS
+from finops_policy.evidence.tables import ACTIONS, COVERAGE, EVALUATIONS
 from finops_policy.ledger import Act, Finding, follow
 from finops_policy.model import Status, Verdict
 from finops_policy.realised import Ground, Resource, RunAt, Span, lasting
 
-ACTIONS = "actions"
 _VERIFY = "Run `finops-policy verify` on it: it names what is not as it was sealed."
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _BATCH = 1000
@@ -65,14 +64,12 @@ FROM islands GROUP BY key, policy, says, island ORDER BY key, policy, first, las
 """  # noqa: S608
 _COUNT = "SELECT count(*), max($numbers) FROM read_parquet($parts, hive_partitioning = false)"
 _CELLS = """
-SELECT list_extract($numbers, CAST(file_index AS BIGINT) + 1), policy, status, population, unknown, failure_kind,
-  message
+SELECT list_extract($numbers, CAST(file_index AS BIGINT) + 1), policy, status, failure_kind, message
 FROM read_parquet($parts, hive_partitioning = false)
 """
 _ACTS = """
-SELECT policy, account_id, region, resource_type, resource_id, arn, action, outcome,
-  CAST(to_json(approved_by) AS VARCHAR), executed_by, CAST(monthly_savings AS DECIMAL(18,4)), currency, plan_digest,
-  epoch_us(CAST("at" AS TIMESTAMPTZ))
+SELECT item_id, policy, account_id, region, resource_type, resource_id, arn, action, outcome,
+  approved_by, executed_by, plan_digest, epoch_us(CAST("at" AS TIMESTAMPTZ))
 FROM read_parquet($parts, hive_partitioning = false, union_by_name = true) ORDER BY "at"
 """
 
@@ -89,6 +86,7 @@ class History:
     sandbox: bool
     left_out: int
     accounts: Mapping[str, str]
+    policies: frozenset[str]
     acts: Mapping[tuple[str, str, str], Sequence[Act]]
     _compiled: Mapping[tuple[int, str], Mapping[str, Mapping[str, str]]]
 
@@ -99,10 +97,6 @@ class History:
     def targets(self) -> list[str]:
         """``<account>_<region>`` of every target that any run judged."""
         return sorted({path.stem for folder in self.folders for path in (folder / EVALUATIONS.name).glob("*.parquet")})
-
-    def names(self) -> set[str]:
-        """The policies of all runs."""
-        return {policy for folder in self.folders for policy in _record(folder)["policies"]}
 
     def read(self, target: str) -> Iterator[list[Finding]]:
         """The findings ever made in one target, resource by resource. Raises :class:`EvidenceError`."""
@@ -148,20 +142,20 @@ class History:
 def read_history(store: LocalStore, customer: str, run: str = LATEST) -> History:
     """Raises :class:`UsageError` for a customer or run that is not there, and :class:`EvidenceError`."""
     newest = store.find(customer, run)
-    sealed = [path for path in layout.run_folders(store.customer_folder(customer)) if layout.is_sealed(path)]
-    judged = [path for path in sealed if (path / EVALUATIONS.name).is_dir()]
-    if not judged:
-        raise EvidenceError(f"{customer} has no sealed run that judged anything.", hint="Make one: finops-policy run.")
+    judged = [each.folder for each in store.runs(customer) if each.sealed]
+    applied = [each.folder for each in store.remediations(customer) if each.sealed]
     if newest not in judged:
-        newest = judged[-1]
-    sandbox = bool(_record(newest)["sandbox"])
+        raise UsageError(f"{run} judged nothing: it is no run to look at findings of.", hint="See: runs list.")
+    known = {path: _record(path) for path in (*judged, *applied)}
+    sandbox = bool(known[newest].get("sandbox"))
     later = [path for path in judged if path.name > newest.name]
     earlier = [path for path in judged if path.name <= newest.name]
-    folders = [path for path in earlier if bool(_record(path)["sandbox"]) == sandbox]
-    records = [_record(path) for path in folders]
+    folders = [path for path in earlier if bool(known[path].get("sandbox")) == sandbox]
+    records = [known[path] for path in folders]
     for path, record in zip(folders, records, strict=True):
         _refuse_incomplete(path, record)
-    until = _moment(_record(later[0])["started_at"]) if later else None
+    until = _moment(known[later[0]]["started_at"]) if later else None
+    acts = [path for path in applied if bool(known[path].get("sandbox")) == sandbox]
     prices: dict[str, tuple[Mapping[tuple[str, str], Decimal], str]] = {}
     scopes: dict[str, Mapping[str, Mapping[str, str]]] = {}
     runs, compiled = [], {}
@@ -183,7 +177,8 @@ def read_history(store: LocalStore, customer: str, run: str = LATEST) -> History
         sandbox=sandbox,
         left_out=len(earlier) - len(folders),
         accounts={each["account_id"]: each["account_name"] for each in records[-1]["targets"]},
-        acts=read_acts([path for path in sealed if (path / ACTIONS).is_dir()], until),
+        policies=frozenset(policy for record in records for policy in record["policies"]),
+        acts=read_acts(acts, until),
         _compiled=compiled,
     )
 
@@ -192,18 +187,18 @@ def read_acts(folders: Sequence[Path], until: dt.datetime | None = None) -> dict
     """What was applied, from bundles with ``actions``, by account, region and resource, in the order of time."""
     found: defaultdict[tuple[str, str, str], list[Act]] = defaultdict(list)
     for folder in folders:
-        parts = [str(path.absolute()) for path in sorted((folder / ACTIONS).glob("*.parquet"))]
+        parts = [str(path.absolute()) for path in sorted((folder / ACTIONS.name).glob("*.parquet"))]
         if not parts:
             continue
-        for policy, account, region, kind, name, arn, *rest in _ask(folder, _ACTS, {"parts": parts}):
-            action, outcome, approved, by, savings, currency, digest, at = rest
+        planned = _planned(folder)
+        for item, policy, account, region, kind, name, arn, *rest in _ask(folder, _ACTS, {"parts": parts}):
+            action, outcome, approved, by, digest, at = rest
+            savings, currency = planned.get(item, (None, ""))
             moment = _EPOCH + dt.timedelta(microseconds=at)
             if until is None or moment <= until:
                 resource = Resource(account, region, kind, name, arn)
-                who = (by or "", savings, currency or "", digest)
-                found[account, region, resource.key].append(
-                    Act(policy, resource, action, outcome, _people(approved), *who, moment)
-                )
+                who = (tuple(approved or ()), by or "", savings, currency, digest)
+                found[account, region, resource.key].append(Act(policy, resource, action, outcome, *who, moment))
     return dict(found)
 
 
@@ -257,10 +252,12 @@ def _span(line: Sequence[Any]) -> Span:
     )
 
 
-def _gap(status: str, population: int, unknown: int, kind: str | None, message: str) -> str:
+def _gap(status: str, kind: str | None, message: str) -> str:
+    """Why a resource without a row in a cell may be there all the same. Members that could not be judged have rows of
+    their own, so an evaluated cell hides nothing."""
     match status:
         case Status.EVALUATED:
-            return f"{unknown} of {population} could not be judged" if unknown else ""
+            return ""
         case Status.FAILED:
             return f"{kind}: {message}"
         case Status.NOT_APPLICABLE:
@@ -307,10 +304,17 @@ def _scopes(data: bytes) -> dict[str, dict[str, str]]:
     return dict(found)
 
 
-def _people(text: str | None) -> tuple[str, ...]:
-    people = json.loads(text or "[]")
-    people = json.loads(people) if isinstance(people, str) and people.startswith("[") else people
-    return tuple(map(str, people)) if isinstance(people, list) else ()
+def _planned(folder: Path) -> dict[str, tuple[Decimal | None, str]]:
+    """What the plan promised: item -> savings and currency. Rows of actions have that of the last step alone."""
+    path = folder / layout.PLAN
+    try:
+        found = {each["id"]: each["money"] or {} for each in json.loads(path.read_bytes())["items"]}
+        return {
+            item: (Decimal(money["savings"]) if money.get("savings") else None, money.get("currency", ""))
+            for item, money in found.items()
+        }
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
+        raise EvidenceError(f"{path} is not as it was sealed: {error}", hint=_VERIFY) from error
 
 
 def _moment(text: str) -> dt.datetime:

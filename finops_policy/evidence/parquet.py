@@ -190,7 +190,7 @@ class _Part:
 def _writer(bundle: Path) -> duckdb.DuckDBPyConnection:
     """One database for all parts that a process writes into a bundle: opening one costs more than a small part. What it
     might spill lies beside the parts, where sealing removes what a killed worker left."""
-    return _connect(bundle, bundle / f"{TEMPORARY_PREFIX}duckdb-{os.getpid()}{TEMPORARY_SUFFIX}")
+    return connect(bundle, bundle / f"{TEMPORARY_PREFIX}duckdb-{os.getpid()}{TEMPORARY_SUFFIX}")
 
 
 def _copy(table: Table, source: Path, part: Path, longest: int) -> str:
@@ -227,7 +227,7 @@ def _read(parts: Sequence[Path], table: Table, convert: Callable[[Mapping[str, A
         return
     part = parts[0]
     try:
-        with _connect(part.parent.absolute()) as connection:
+        with connect(part.parent.absolute()) as connection:
             for part in parts:
                 source = f"read_parquet({_quote(part.absolute())}, hive_partitioning = false)"
                 cursor = connection.execute(f"SELECT {selected} FROM {source}")  # noqa: S608
@@ -253,7 +253,7 @@ def ask(folder: Path, table: Table, query: str, *, at_once: int = 1000) -> Itera
     place = folder.absolute() / table.name
     source = "SELECT *, file_index FROM read_parquet($parts, hive_partitioning = false, file_row_number = true)"
     try:
-        with _connect(place) as connection:
+        with connect(place) as connection:
             for start in range(0, len(parts), at_once):
                 cursor = connection.execute(
                     f"WITH parts AS NOT MATERIALIZED ({source}) {query}",
@@ -281,7 +281,7 @@ def _selected(name: str, kind: str) -> str:
             return f'"{name}"'
 
 
-def _connect(folder: Path, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+def connect(folder: Path, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A database in memory with one thread (workers share the machine) that opens files in ``folder`` and none else."""
     import duckdb
 

@@ -106,7 +106,7 @@ class LocalStore:
         found = _named(customer, run, self._some(customer, remediation))
         if not found.sealed:
             message = f"Run {run} of {customer} is incomplete: it was not sealed, so it is no evidence yet"
-            raise EvidenceError(message, hint=_INCOMPLETE)
+            raise EvidenceError(message, hint=_incomplete(remediation))
         return found.folder
 
     def _latest(self, customer: str, remediation: bool) -> RunSummary:
@@ -115,7 +115,7 @@ class LocalStore:
             return sealed[-1]
         what = "remediation" if remediation else "run"
         message = f"{customer} has no sealed {what} in {self.root}, only {len(runs)} incomplete"
-        raise EvidenceError(message, hint=_INCOMPLETE)
+        raise EvidenceError(message, hint=_incomplete(remediation))
 
     def _some(self, customer: str, remediation: bool) -> list[RunSummary]:
         if runs := self._bundles(customer, remediation):
@@ -155,7 +155,9 @@ def _named(customer: str, run_id: str, runs: Sequence[RunSummary]) -> RunSummary
     return known[run_id]
 
 
-_INCOMPLETE = "Wait for it if it is still running; if it broke off, finish it with --resume."
+def _incomplete(remediation: bool) -> str:
+    how = "`apply` or `undo` with --resume" if remediation else "`run --resume`"
+    return f"Wait for it if it is still running; if it broke off, finish it with {how}."
 
 
 def read_run(folder: Path) -> RunRecord:

@@ -21,7 +21,7 @@ from finops_policy.assessment import Assessment, Tally, assess
 from finops_policy.evidence.queries import Cells, Finding, Found, origin
 from finops_policy.model import CompiledPolicy, ControlVerdict, Coverage, Framework, Severity, Status, Waiver
 from finops_policy.savings import Savings, Total
-from finops_policy.waivers import in_force
+from finops_policy.waivers import age, in_force
 
 METHOD = (
     "List-price estimate: public on-demand prices x 730 hours, without discounts, reservations, data transfer or free "
@@ -368,17 +368,25 @@ def _waivers(source: ReportInput) -> list[dict[str, Any]]:
                 "id": waiver.id,
                 "policy": waiver.policy,
                 "resource": waiver.resource,
+                "tag": f"{waiver.tag_key}={waiver.tag_value}" if waiver.tag_key else "",
+                "account": waiver.account,
+                "region": waiver.region,
                 "reason": waiver.reason,
                 "owner": waiver.owner,
                 "requested_by": waiver.requested_by,
                 "approved_by": waiver.approved_by,
                 "ticket": waiver.ticket,
+                "created": waiver.created.isoformat() if waiver.created else "",
                 "expires": waiver.expires.isoformat(),
+                "age_days": age(waiver, today),
+                "days_left": (waiver.expires - today).days,
                 "state": state,
                 "matched": matched[waiver.id],
             }
         )
-    empty = dict.fromkeys(("policy", "resource", "owner", "requested_by", "approved_by", "ticket", "expires"), "")
+    chosen = ("policy", "resource", "tag", "account", "region")
+    told = ("owner", "requested_by", "approved_by", "ticket", "created", "expires")
+    empty: dict[str, Any] = {**dict.fromkeys((*chosen, *told), ""), "age_days": None, "days_left": None}
     for number, sentence in enumerate(source.malformed, 1):
         listed.append({**empty, "id": f"malformed-{number}", "reason": sentence, "state": "malformed", "matched": 0})
     return listed

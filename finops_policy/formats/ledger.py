@@ -23,7 +23,7 @@ TITLES = {
     "remaining": "  of that still open",
     "approved": "Approved",
     "realised": "Realised, by our acts",
-    "elsewhere": "Gone, not by us",
+    "elsewhere": "Realised, not by us",
 }
 METHOD = (
     "Estimated when a finding was made, approved in a plan, realised when a later run showed the resource gone, "

@@ -9,10 +9,10 @@ from typing import Any
 from markupsafe import Markup
 
 from finops_policy import __version__
-from finops_policy.formats.html import cleaned, content_security_policy, environment, template
+from finops_policy.formats.html import cleaned, content_security_policy, environment, money, template
 from finops_policy.remediation.model import Item, Plan
 from finops_policy.remediation.plan_file import plan_bytes
-from finops_policy.remediation.totals import monthly
+from finops_policy.remediation.totals import monthly, worst_undo
 
 PLAN_PAGE = "plan.html"
 
@@ -23,7 +23,7 @@ def plan_page(plan: Plan, title: str) -> str:
     total = monthly(plan.items)
     css = template("report.css") + template("plan.css")
     for raw, item in zip(document["items"], plan.items, strict=True):
-        raw["saves"] = _saves(item)
+        raw["saves"], raw["undo"] = _saves(item), worst_undo(item).value
         raw["values"] = [_values(step["before"]) for step in raw["steps"]]
     held: dict[str, list[dict[str, Any]]] = {}
     for each in document["held"]:
@@ -50,10 +50,10 @@ def plan_page(plan: Plan, title: str) -> str:
 def _saves(item: Item) -> dict[str, Any]:
     """What acting saves a month, or why that is not known."""
     if item.money is None:
-        return {"amount": None, "note": "this policy claims no savings"}
+        return {"amount": None, "short": "none claimed", "note": "this policy claims no savings"}
     amount = None if item.savings is None else str(item.savings)
     how = ", ".join(filter(None, (item.money.method.replace("_", " "), item.money.source)))
-    return {"amount": amount, "note": item.money.reason or how}
+    return {"amount": amount, "short": money(amount, item.money.currency), "note": item.money.reason or how}
 
 
 def _values(before: dict[str, Any]) -> dict[str, str]:

@@ -46,6 +46,7 @@ class Reviewed:
     problems: Sequence[Diagnostic]
     run: LastRun | None
     today: dt.date
+    approvers_known: bool = True
 
     def matched(self, waiver: Waiver) -> Matched | None:
         """None where nobody knows."""
@@ -89,7 +90,9 @@ class Reviewed:
         return sorted(found, key=lambda each: list(Kind).index(each.kind))
 
     def _malformed(self, problem: Diagnostic) -> Attention:
-        ids = tuple(each.id for each in self.lapsed if each.mark == problem.mark and each.id)
+        before = [each for each in (*self.applying, *self.lapsed) if each.mark <= problem.mark]
+        nearest = max(before, key=lambda each: each.mark, default=None)
+        ids = (nearest.id,) if nearest and nearest in self.lapsed and nearest.id else ()
         return Attention(Kind.MALFORMED, ids, problem.message, str(problem.mark), problem.hint)
 
     def _ending(self, within: int) -> Iterator[Attention]:
@@ -108,7 +111,9 @@ class Reviewed:
         for waiver in self._in_force():
             matched = self.matched(waiver)
             if self.run and matched is not None and not matched.findings:
-                what = f"the {matched.resources:,} that it covers have no finding" if matched.resources else "no resource"
+                what = (
+                    f"the {matched.resources:,} that it covers have no finding" if matched.resources else "no resource"
+                )
                 message = f"Waiver {waiver.id} matches nothing in run {self.run.run_id}: {what} of {waiver.policy}."
                 yield Attention(Kind.UNMATCHED, (waiver.id,), message, str(waiver.mark), "Remove it.")
 
@@ -123,7 +128,9 @@ class Reviewed:
                 wide, narrow = (one, other) if contains(one, other) else (other, one)
                 message = f"Waiver {wide.id} covers all that {narrow.id} covers."
             elif common:
-                message = f"Waivers {one.id} and {other.id} both cover {_findings(len(common))}, {min(common)[2]} among them."
+                message = (
+                    f"Waivers {one.id} and {other.id} both cover {_findings(len(common))}, {min(common)[2]} among them."
+                )
             else:
                 continue
             hint = "Keep one, or tell them apart: the first in the file counts."

@@ -56,9 +56,9 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A finding as it is told. ``since`` is the start of the first run of its uninterrupted series; with ``at_least``
-    the series may be older: what came before could not be read. ``savings`` is None when unknown; ``priced`` is false
-    where the policy claims none."""
+    """A finding as it is told. ``fingerprint`` is the ledger's id of it, ``since`` the start of the first run of its
+    uninterrupted series; with ``at_least`` the series may be older: what came before could not be read. ``savings`` is
+    None when unknown; ``priced`` is false where the policy claims none."""
 
     fingerprint: str
     policy: str
@@ -198,8 +198,8 @@ class Report:
     @property
     def exit_code(self) -> ExitCode:
         """4 when somebody was not told who should have been; what was not delivered is due the next time."""
-        failed = any(each.result is Result.FAILED for each in self.deliveries)
-        return ExitCode.INCOMPLETE if failed else ExitCode.CLEAN
+        missed = not self.dry_run and any(each.result is not Result.DELIVERED for each in self.deliveries)
+        return ExitCode.INCOMPLETE if missed else ExitCode.CLEAN
 
 
 class RefusedError(Exception):

@@ -24,6 +24,8 @@ from finops_policy.spelling import plain
 SOCKET_SECONDS: Final = 15
 """How long a connection may be silent."""
 _LONGEST_REASON: Final = 300
+_SHORTEST_SECRET: Final = 4
+"""Shorter ones would black out ordinary words."""
 
 
 def _now() -> dt.datetime:
@@ -48,11 +50,12 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended: the receipt, or the reason of the last attempt."""
+    """How it ended: the receipt, or the reason of the last attempt. ``given_up``: it might have worked later."""
 
     result: Result
     receipt: str
     attempts: tuple[Attempt, ...]
+    given_up: bool = False
 
     @property
     def reason(self) -> str:
@@ -64,7 +67,7 @@ def deliver(send: Callable[[], str], patience: Patience, secrets: Iterable[str] 
 
     Whatever else it raises is told as what it is, and is final. No reason holds one of ``secrets``.
     """
-    hidden = sorted(filter(None, secrets), key=len, reverse=True)
+    hidden = sorted((each for each in secrets if len(each) >= _SHORTEST_SECRET), key=len, reverse=True)
     attempts: list[Attempt] = []
     while True:
         at = patience.now()
@@ -74,7 +77,7 @@ def deliver(send: Callable[[], str], patience: Patience, secrets: Iterable[str] 
             attempts.append(Attempt(at, Result.FAILED, _reason(error, hidden)))
             pause = patience.pause(len(attempts)) if error.after is None else error.after
             if len(attempts) >= patience.attempts or pause > patience.longest:
-                return Outcome(Result.FAILED, "", tuple(attempts))
+                return Outcome(Result.FAILED, "", tuple(attempts), given_up=True)
             patience.sleep(pause)
         except Exception as error:  # noqa: BLE001 - the boundary of a channel: one that breaks never breaks the others
             attempts.append(Attempt(at, Result.FAILED, _reason(error, hidden)))

@@ -1,11 +1,14 @@
 """From a sealed run to people told: what is due, in words, sent, recorded; a channel that fails never stops the others.
 
-Each digest is recorded when it has been tried, before the next is. What was not delivered is due the next time.
+Each digest is recorded when it has been tried, before the next is. What was not delivered is due the next time. A
+channel that does not answer :data:`ENOUGH` digests in a row is down: its other digests are recorded as skipped, since
+trying each of them for minutes would hold up everybody else.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +29,7 @@ from finops_policy.notify.sending import Outcome, Patience, deliver, secrets_of
 from finops_policy.notify.source import Found, read_found
 
 Progress = Callable[[Delivery], None]
+ENOUGH: Final = 3
 _NOBODY: Final = "nobody's address is known"
 
 
@@ -116,6 +120,7 @@ class _Work:
         self._settings, self._templates = settings, templates
         self._patience, self._dry_run, self._progress = patience, dry_run, progress
         self._previews: dict[str, str] = {}
+        self._silent = Counter[str]()
 
     def done(self, found: Found, notices: Sequence[Notice], journal: Journal, notes: list[str]) -> Report:
         now, about = self._patience.now(), found.about
@@ -143,7 +148,10 @@ class _Work:
             result=Result.SKIPPED if self._dry_run else Result.FAILED,
         )
         if digest.channel.type in ADDRESSED and not digest.recipient:
-            return replace(delivery, result=Result.FAILED, reason=f"{_NOBODY}: {'; '.join(_routes(digest))}")
+            return replace(delivery, result=Result.SKIPPED, reason=f"{_NOBODY}: {'; '.join(_routes(digest))}")
+        if self._silent[digest.channel.name] >= ENOUGH:
+            why = f"the channel did not answer {ENOUGH} times in a row"
+            return replace(delivery, result=Result.SKIPPED, reason=why)
         texts = render(digest, self._templates, now)
         delivery = replace(delivery, notes=texts.notes)
         try:
@@ -151,6 +159,9 @@ class _Work:
             parcel = sender.pack(digest, texts, now)
         except RefusedError as error:
             return replace(delivery, result=Result.FAILED, reason=str(error))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            reason = f"it could not be put into the channel's form: {type(error).__name__}: {error}"
+            return replace(delivery, result=Result.FAILED, reason=reason)
         delivery = replace(delivery, left_out=parcel.left_out)
         if self._dry_run:
             self._previews[digest.id] = parcel.shown
@@ -161,7 +172,9 @@ class _Work:
         )
 
     def _sent(self, channel: Channel, send: Callable[[Parcel], str], parcel: Parcel) -> Outcome:
-        return deliver(lambda: send(parcel), self._patience, secrets_of(channel))
+        ended = deliver(lambda: send(parcel), self._patience, secrets_of(channel))
+        self._silent[channel.name] = self._silent[channel.name] + 1 if ended.given_up else 0
+        return ended
 
 
 def _routes(digest: Digest) -> Iterator[str]:

@@ -7,7 +7,6 @@ memory, some 1 KB each.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,10 +22,12 @@ from finops_policy.errors import EvidenceError
 from finops_policy.evidence import queries
 from finops_policy.evidence.layout import RUN_RECORD, measure
 from finops_policy.evidence.store import read_run
+from finops_policy.ledger import finding_id
 from finops_policy.model import Posture, Severity, Status, Verdict
 from finops_policy.notify.history import Series
 from finops_policy.notify.model import About, Notice
 from finops_policy.notify.owners import owner_of
+from finops_policy.realised import Resource
 
 _POSTURES = list(Posture)
 
@@ -44,7 +45,8 @@ class Found:
     def notices(self, owners: Owners, tag: str, series: Mapping[str, Series]) -> Iterator[Notice]:
         """The findings as they are told, the severest first; ``series`` has those that began before this run."""
         for each in self.findings:
-            known = fingerprint(each.policy, each.account_id, each.region, each.arn or each.resource_id)
+            resource = Resource(each.account_id, each.region, each.resource_type, each.resource_id, each.arn)
+            known = finding_id(each.policy, resource)
             begun = series.get(known, Series(self.about.started_at))
             yield Notice(
                 fingerprint=known,
@@ -63,12 +65,6 @@ class Found:
                 since=begun.since,
                 at_least=begun.at_least,
             )
-
-
-def fingerprint(policy: str, account_id: str, region: str, resource: str) -> str:
-    """What a finding is known by over time, 16 hexadecimal digits. ``resource`` is an ARN, or an id without one."""
-    text = json.dumps([policy, account_id, region, resource], ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_found(folder: Path) -> Found:

@@ -23,6 +23,8 @@ from finops_policy.remediation.visiting import Doors, Look, Visit
 UNMARK = "remove-tag"
 """A last step that tidies up: the resource need not be noncompliant any more."""
 
+_NEW_POLICY = "the policy has changed since the plan: make a new one"
+
 Consent = Callable[[Item], str]
 """Why an item may not be acted on, as far as people decide that; empty when it may. Asked before every batch."""
 
@@ -68,24 +70,27 @@ class Applying:
 
     def run(self) -> None:
         """Acts until everything is done, held or has failed; where it broke off before, from there."""
-        for number, batch in enumerate(self._batches()):
-            if reason := self._journal.log.stopped or self._hindrance():
-                self._hold(batch, reason)
-                continue
+        for batch in self._batches():
+            if reason := self._halt():
+                self._hold([each for each in batch if not self._begun(each)], reason)
             for target, items in groupby(batch, _target):
                 self._visit(target, list(items))
-            if number == 0:
-                self._look_at_canary(batch)
+            self._look_at_canary(batch)
             self._stop_at_errors()
 
     def _batches(self) -> Iterator[Sequence[Item]]:
-        """The canary first; what has ended in a former try is passed over, and counts among the errors."""
-        items, settings = self._orders.plan.items, self._orders.batches
-        yield items[: settings.canary]
-        for start in range(settings.canary, len(items), settings.size):
-            yield items[start : start + settings.size]
+        """The canary first: as long as nothing was acted on, what comes next is the canary. What has ended in a former
+        try is passed over, and counts among the errors."""
+        items, settings, start = self._orders.plan.items, self._orders.batches, 0
+        while start < len(items):
+            size = settings.size if any(map(self._acted_on, items[:start])) else settings.canary
+            yield items[start : start + size]
+            start += size
 
-    def _hindrance(self) -> str:
+    def _halt(self) -> str:
+        """Why nothing more is acted on."""
+        if self._journal.log.stopped:
+            return self._journal.log.stopped
         now, plan = self._orders.now(), self._orders.plan
         if now >= plan.valid_until:
             return f"the plan is valid until {plan.valid_until:%Y-%m-%d %H:%M} UTC"
@@ -99,12 +104,13 @@ class Applying:
                 self._item(visit, item)
 
     def _item(self, visit: Visit | Failure, item: Item) -> None:
-        begun = self._journal.log.step(item.id, 0).before is not None
-        reason = "" if begun else _hindrance_of(self._orders, visit, item)
-        if isinstance(visit, Failure):
-            reason = reason or _not_entered(visit)
-        if reason or isinstance(visit, Failure):
+        if not self._begun(item) and (reason := _hindrance_of(self._orders, visit, item)):
             self._hold([item], reason)
+            return
+        if isinstance(visit, Failure):
+            outcomes = [self._journal.log.step(item.id, number).outcome for number in range(len(item.steps))]
+            self._stepper.leave(item, outcomes.index(None), _not_entered(visit))
+            self._told.ended(item, outcome_of(item, self._journal.log)[0], _not_entered(visit))
             return
         for number in range(len(item.steps)):
             outcome = self._step(visit, item, number)
@@ -117,11 +123,17 @@ class Applying:
         step = item.steps[number]
         recipe, policy = recipe_of(item.resource_type, step.name), visit.policies.get(item.policy)
         if recipe is None or policy is None:
-            self._stepper.hold(item, number, f"{step.name} of {item.policy} is not known any more")
-            return Outcome.HELD
-        moment = _Moment(self._orders, visit, item, number, recipe, policy)
+            return self._stepper.leave(item, number, f"{step.name} of {item.policy} is not known any more")
+        moment = _Moment(self._orders, visit, item, number, recipe, policy, self._halt)
         log = self._stepper.take(item, number, recipe, visit.site, moment.before, moment.act, moment.hindrance)
         return log.outcome or Outcome.UNVERIFIED
+
+    def _begun(self, item: Item) -> bool:
+        return self._journal.log.step(item.id, 0).before is not None
+
+    def _acted_on(self, item: Item) -> bool:
+        steps = [self._journal.log.step(item.id, number) for number in range(len(item.steps))]
+        return any(each.outcome not in (None, Outcome.HELD) for each in steps)
 
     def _ended(self, item: Item) -> bool:
         log = self._journal.log
@@ -140,7 +152,8 @@ class Applying:
         """After a while, whether what was done first is still as it should be."""
         settings = self._orders.batches
         done = [each for each in batch if self._is_done(each)]
-        if not done or len(batch) == len(self._orders.plan.items) or self._journal.log.canary:
+        log = self._journal.log
+        if not done or log.canary or log.stopped or all(map(self._ended, self._orders.plan.items)):
             return
         if settings.wait_seconds:
             self._told.said(f"Waiting {settings.wait_seconds} s after the first {len(batch)}.")
@@ -189,7 +202,14 @@ class _Moment:
     """Just before a step: the resource as it is now."""
 
     def __init__(
-        self, orders: Orders, visit: Visit, item: Item, number: int, recipe: Recipe, policy: CompiledPolicy
+        self,
+        orders: Orders,
+        visit: Visit,
+        item: Item,
+        number: int,
+        recipe: Recipe,
+        policy: CompiledPolicy,
+        halt: Callable[[], str],
     ) -> None:
         self._orders = orders
         self._visit = visit
@@ -197,10 +217,12 @@ class _Moment:
         self._number = number
         self._recipe = recipe
         self._policy = policy
+        self._halt = halt
         self._resource: Mapping[str, Any] = {}
 
     def hindrance(self) -> str:
-        """Looks anew, since the step before may have taken hours."""
+        """Looks anew, and asks people and the calendar anew, since the step before may have taken hours, or days where
+        it broke off."""
         item, visit = self._item, self._visit
         if self._number:
             visit.forget()
@@ -208,6 +230,10 @@ class _Moment:
             if self._number and item.steps[self._number].name == UNMARK:
                 self._resource = visit.described(self._policy, item.resource_id)
                 return ""
+            if reason := self._halt() or self._orders.consent(item):
+                return reason
+            if policy_digest(self._policy) != item.policy_digest:
+                return _NEW_POLICY
             looked = _look(visit, self._policy, item)
         except (Exception, OutOfTimeError) as error:  # noqa: BLE001 - what cannot be looked at is held, and says why
             return f"it cannot be looked at again: {explain(error).message}"
@@ -244,7 +270,7 @@ def _hindrance_of(orders: Orders, visit: Visit | Failure, item: Item) -> str:
         return _not_entered(visit)
     policy = visit.policies.get(item.policy)
     if policy is None or policy_digest(policy) != item.policy_digest:
-        return "the policy has changed since the plan: make a new one"
+        return _NEW_POLICY
     try:
         visit.refresh()
         looked = _look(visit, policy, item)

@@ -82,9 +82,6 @@ class Approval:
     method: Method
     identity: str = ""
 
-    def covers(self, item_id: str) -> bool:
-        return self.items is None or item_id in self.items
-
     def statement(self) -> dict[str, Any]:
         """The decision as an in-toto Statement v1, as ``approval.schema.json`` describes it."""
         return {
@@ -292,17 +289,21 @@ def judge_approvals(
             rejected.append(Rejected(*objection, said.approver, each.key_id, each.file, each.digest))
         else:
             given.append(each)
-    items = {name: _consent(name, needed, given) for name, needed in needed_roles(plan, customer.approval).items()}
+    needed = needed_roles(plan, customer.approval)
+    about: dict[str, list[Given]] = {name: [] for name in needed}
+    for each in given:
+        for name in needed if each.approval.items is None else each.approval.items:
+            about[name].append(each)
+    items = {name: _consent(roles, about[name]) for name, roles in needed.items()}
     return Judged(items, tuple(given), tuple(rejected), monthly_amount(plan))
 
 
-def _consent(name: str, needed: Iterable[ApproverRole], given: Sequence[Given]) -> Consent:
-    mine = [each for each in given if each.approval.covers(name)]
+def _consent(needed: Iterable[ApproverRole], about: Sequence[Given]) -> Consent:
     by_role: dict[ApproverRole, Given] = {}
-    for each in mine:
+    for each in about:
         if each.approval.decision is Decision.APPROVE:
             by_role.setdefault(each.approval.role, each)
-    refused = tuple(each for each in mine if each.approval.decision is Decision.REFUSE)
+    refused = tuple(each for each in about if each.approval.decision is Decision.REFUSE)
     return Consent(tuple(sorted(needed)), by_role, refused)
 
 
@@ -361,10 +362,12 @@ def objection_to(
         )
     if said.role is not approver.role:
         return AttemptKind.ROLE, f"{said.approver} decides for {approver.role}, not for {said.role}"
-    if stranger := next((each for each in said.items or () if each not in {item.id for item in plan.items}), None):
-        return AttemptKind.UNKNOWN_ITEM, f"the plan has no item {stranger}"
-    before = [each for each in theirs if each.decision is said.decision]
-    if all(any(each.covers(item.id) for each in before) for item in plan.items if said.covers(item.id)) and before:
+    known = {item.id for item in plan.items}
+    about = known if said.items is None else set(said.items)
+    if strangers := about - known:
+        return AttemptKind.UNKNOWN_ITEM, f"the plan has no item {min(strangers)}"
+    before = [known if each.items is None else set(each.items) for each in theirs if each.decision is said.decision]
+    if before and about <= set().union(*before):
         return AttemptKind.REPEATED, f"{said.approver} has said so before"
     return None if said.decision is Decision.REFUSE else _objection_to_approval(said, approver, plan, customer, now)
 

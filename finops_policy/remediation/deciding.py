@@ -42,7 +42,7 @@ _HINTS: Final = {
     AttemptKind.EXPIRED_PLAN: "Have a new plan made.",
     AttemptKind.UNREGISTERED_KEY: "Have it registered: `finops-policy approve --register` prints the line for it.",
     AttemptKind.UNREGISTERED_IDENTITY: "Have it registered under `identities` of the approver in customer.yaml.",
-    AttemptKind.REQUESTER: "Let somebody else approve it; or plan with an e-mail address, or register identities.",
+    AttemptKind.REQUESTER: "Let somebody else approve it. If they did not ask for it: plan with --requested-by EMAIL.",
     AttemptKind.TWO_LEVELS: "Let another person approve for that role.",
     AttemptKind.WRONG_CUSTOMER: "Name the customer whose plan it is.",
     AttemptKind.REPEATED: "Nothing needs to be done: the decision stands.",

@@ -20,7 +20,7 @@ from finops_policy.remediation.visiting import Look, Visit
 PREFIX = "finops-policy:"
 STALE_DAYS = 7
 """A mark serves for its grace period once more after its day, and for a week at least."""
-_DAY = re.compile(r"@(\d{4})/(\d{2})/(\d{2})")
+_MARK = re.compile(r"(?:\A|:) *(?P<op>[\w-]+)@(?P<day>\d{4}/\d{2}/\d{2})\Z", re.ASCII)
 
 
 class Marked(StrEnum):
@@ -64,16 +64,26 @@ def unmark_action(policy: CompiledPolicy) -> dict[str, Any]:
 def mark_of(visit: Visit, policy: CompiledPolicy, look: Look, today: dt.date) -> Mark:
     """Raises what c7n raises."""
     says = look.judgement.tags.get(tag_of(policy.name), "")
-    if not says:
+    day = _day_of(says, _op(policy))
+    if day is None:
         return Mark(Marked.NOT)
     resource = look.judgement.resource
     if not acting.marked_and_due(visit.account, policy, tag_of(policy.name), _op(policy), [resource]):
         return Mark(Marked.WAITING, says)
-    day = _DAY.search(says)
-    lasts = dt.timedelta(days=max(grace_of(policy), STALE_DAYS))
-    if day and dt.date(*map(int, day.groups())) + lasts < today:
+    if (today - day).days > max(grace_of(policy), STALE_DAYS):
         return Mark(Marked.NOT)
     return Mark(Marked.DUE, says)
+
+
+def _day_of(says: str, op: str) -> dt.date | None:
+    """The day that a mark for an action names; None for what is no mark for it: that would never be due."""
+    found = _MARK.search(says)
+    if found is None or found["op"] != op:
+        return None
+    try:
+        return dt.datetime.strptime(found["day"], "%Y/%m/%d").replace(tzinfo=dt.UTC).date()
+    except ValueError:
+        return None
 
 
 def _op(policy: CompiledPolicy) -> str:

@@ -28,7 +28,7 @@ from finops_policy.redaction import redact_facts, redact_tags
 from finops_policy.remediation import limits
 from finops_policy.remediation.marking import Marked, mark_action, mark_of, remediation_of, unmark_action
 from finops_policy.remediation.model import Held, Item, Plan, PlannedPolicy, Requester, Step
-from finops_policy.remediation.recipes import BACKUPS, COPIES, recipe_of
+from finops_policy.remediation.recipes import BACKUPS, copy_before, recipe_of
 from finops_policy.remediation.recipes.recipe import Dependants, Recipe, Subject, Undoable
 from finops_policy.remediation.visiting import Doors, Look, Visit
 from finops_policy.remediation_settings import caps_of
@@ -150,11 +150,7 @@ def posture_of(policy: CompiledPolicy) -> Posture:
 
 def policy_digest(policy: CompiledPolicy) -> str:
     """Of what decides and what is done; waivers may come and go, they are asked when it is applied."""
-    document = dict(policy.document)
-    kept = len(document["filters"]) - policy.waiver_length
-    document["filters"] = document["filters"][:kept]
-    document["metadata"] = {key: value for key, value in document["metadata"].items() if key != "waivers"}
-    return digest(document)
+    return digest(policy.judged)
 
 
 def item_id(policy: str, target: Target, resource_id: str) -> str:
@@ -257,7 +253,7 @@ class _Planner:
             before = without_withheld(recipe.before(visit.site, subject, judged.resource, action), self._withheld)
             needs = permissions_of(visit, policy, action, recipe)
             undo = recipe.undo_of(before, action)
-            copy = COPIES.get((policy.resource, action["type"]))
+            copy = copy_before(policy.resource, action)
             if copy and copy not in [step.name for step in steps]:
                 undo = replace(undo, possible=Undoable.NO, how=f"no {copy} is made before it to make it anew from")
             steps.append(Step(action, before, undo, needs))

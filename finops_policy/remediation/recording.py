@@ -62,10 +62,11 @@ class Applied:
 
 
 def write_plan_copy(bundle: BundleWriter, plan: Plan, extra: Mapping[str, bytes]) -> None:
-    """``extra``: name in the bundle -> bytes, such as the approvals. The plan first: it tells what the bundle is."""
-    bundle.write(PLAN, plan_bytes(plan))
-    for name, data in extra.items():
-        bundle.write(name, data)
+    """``extra``: name in the bundle -> bytes, such as the approvals. The plan first: it tells what the bundle is. What
+    is there already, before a crash, stays."""
+    for name, data in {PLAN: plan_bytes(plan), **extra}.items():
+        if not (bundle.folder / name).exists():
+            bundle.write(name, data)
 
 
 def seal(

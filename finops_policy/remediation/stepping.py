@@ -17,6 +17,8 @@ from finops_policy.remediation.model import Item, Outcome
 from finops_policy.remediation.recipes.recipe import Recipe, Seen, Site, State, Subject
 
 UNDO = "undo:"
+ROUNDS = 5
+"""How often an undo goes on with what it could not do while AWS was still at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,13 @@ class Stepper:
                     self._end(item, number, Outcome.HELD, Seen(State.NOT_REACHED, reason), "")
                     return self._log(item, number)
                 if effect is None:
-                    self._journal.write("intent", item=item.id, step=number, action=action, before=before())
+                    try:
+                        values = before()
+                    except (Exception, OutOfTimeError) as failed:  # noqa: BLE001 - not acted on, and says why
+                        reason = f"what undoing it needs cannot be read: {explain(failed).message}"
+                        self._end(item, number, Outcome.HELD, Seen(State.NOT_REACHED, reason), "")
+                        return self._log(item, number)
+                    self._journal.write("intent", item=item.id, step=number, action=action, before=values)
                 error = act(self._log(item, number).before or {})
                 self._journal.write("acted", item=item.id, step=number, error=error)
             else:
@@ -82,23 +90,28 @@ class Stepper:
         def undone() -> Seen:
             return recipe.undone(site, subject, action, before, {**made, **self._log(item, number).made})
 
+        def again() -> tuple[str, dict[str, Any]]:
+            try:
+                return "", recipe.undo(site, subject, action, before, {**made, **self._log(item, number).made})
+            except (Exception, OutOfTimeError) as failed:  # noqa: BLE001 - AWS's error, told with the outcome
+                return explain(failed).message, {}
+
         log = self._log(item, number)
         if log.outcome is None and not log.acted:
             if log.before is None:
                 self._journal.write(
                     "intent", item=item.id, step=number, action=f"{UNDO}{action['type']}", before=before
                 )
-            error, new = "", {}
-            if self._once(undone).state is not State.REACHED:
-                try:
-                    new = recipe.undo(site, subject, action, before, made)
-                except (Exception, OutOfTimeError) as failed:  # noqa: BLE001 - AWS's error, told with the outcome
-                    error = explain(failed).message
+            there = self._once(undone).state is State.REACHED
+            error, new = ("", {}) if there else again()
             self._journal.write("acted", item=item.id, step=number, error=error, made=new)
         log = self._log(item, number)
         if log.outcome is None:
-            error = log.error
-            seen = self._look(undone)
+            error, seen = log.error, self._look(undone)
+            for _ in range(ROUNDS):  # what was made anew takes its settings and tags once it is there
+                if seen.state is State.NOT_REACHED and not error:
+                    error, _ = again()
+                    seen = self._look(undone)
             outcome = Outcome.UNDONE if seen.state is State.REACHED else _OUTCOMES[seen.state]
             self._end(item, number, outcome, seen, error)
         return self._log(item, number)
@@ -107,8 +120,12 @@ class Stepper:
         """Whether AWS still shows the effect of a step that was done; ``before`` is what was written down then."""
         return self._once(lambda: recipe.seen(site, subject_of(item), item.steps[number].action, before))
 
-    def hold(self, item: Item, number: int, reason: str) -> None:
-        self._end(item, number, Outcome.HELD, Seen(State.NOT_REACHED, reason), "")
+    def leave(self, item: Item, number: int, reason: str) -> Outcome:
+        """A step that nobody can take or look at: held, unless it was begun, when nobody knows what became of it."""
+        log = self._log(item, number)
+        outcome = Outcome.HELD if log.before is None else Outcome.UNVERIFIED
+        self._end(item, number, outcome, Seen(State.UNKNOWN, reason), log.error)
+        return outcome
 
     def _log(self, item: Item, number: int) -> StepLog:
         return self._journal.log.step(item.id, number)

@@ -1,4 +1,5 @@
-"""PURE: what a plan's items save a month together. An unknown amount makes the sum a least one, never a smaller one."""
+"""PURE: what a plan's items save a month together, and how much of them can be undone. An unknown amount makes the
+sum a least one, never a smaller one."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from finops_policy.remediation.model import Item
+from finops_policy.remediation.recipes.recipe import Undoable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +38,9 @@ def monthly(items: Iterable[Item]) -> Monthly:
         key = (item.account_id, item.region, item.resource_type, item.resource_id)
         largest[key] = max(largest.get(key, Decimal()), item.money.savings)
     return Monthly(sum(largest.values(), Decimal()), currency, unknown)
+
+
+def worst_undo(item: Item) -> Undoable:
+    """How much of all its steps can be taken back."""
+    found = {step.undo.possible for step in item.steps}
+    return next((each for each in (Undoable.NO, Undoable.PARTLY) if each in found), Undoable.YES)

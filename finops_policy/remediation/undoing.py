@@ -69,8 +69,7 @@ class Undoing:
         else:
             log = self._stepper.take_back(item, number, recipe, visit.site, before, made)
             return log.outcome or Outcome.UNVERIFIED, log.error or log.reason
-        self._stepper.hold(item, number, reason)
-        return Outcome.HELD, reason
+        return self._stepper.leave(item, number, reason), reason
 
     def _touched(self, item: Item) -> list[int]:
         steps = range(len(item.steps))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from finops_policy.customer import Customer
 from finops_policy.errors import EvidenceError, UsageError, did_you_mean
 from finops_policy.evidence.bundle import BundleWriter
 from finops_policy.evidence.chain import locked, read_head
 from finops_policy.evidence.layout import PLAN, RUN_RECORD, new_run_id
-from finops_policy.evidence.signing import SigningKey
+from finops_policy.evidence.signing import PublicKey, SigningKey
 from finops_policy.evidence.store import LATEST, LocalStore, read_run
 from finops_policy.evidence.verify import verify_bundle
 from finops_policy.files import failure, make_folder
@@ -20,6 +22,7 @@ from finops_policy.project import Project
 from finops_policy.remediation.applying import Applying, Consent, Orders, Told
 from finops_policy.remediation.approval_files import APPROVALS, ATTEMPTS, read_envelopes, record_attempts
 from finops_policy.remediation.approvals import Judged, judge_approvals
+from finops_policy.remediation.deciding import attempts_recorded, open_plan
 from finops_policy.remediation.journal import JOURNAL, Journal, read_journal
 from finops_policy.remediation.model import Item, Outcome, Plan, Step
 from finops_policy.remediation.plan_file import parse_plan, plan_bytes, read_plan, write_plan
@@ -28,6 +31,8 @@ from finops_policy.remediation.stepping import UNDO, Patience
 from finops_policy.remediation.undoing import TOUCHED, Undoing
 from finops_policy.remediation.visiting import Doors
 
+LATELY = 5.0
+"""Seconds for which what was read of approvals holds."""
 AUTO = "auto"
 """Stands for an approver where the profile's posture asks nobody."""
 
@@ -59,37 +64,46 @@ def unattended(plan: Plan) -> Order:
 def approved(path: Path, project: Project, key: SigningKey) -> Order:
     """The plan at ``path`` with its approvals; those that do not count are recorded beside it, and never count.
 
-    Raises :class:`EvidenceError` when the plan or an approval cannot be read.
+    Raises :class:`EvidenceError` when the plan or an approval cannot be read, which is recorded too.
     """
-    plan = read_plan(path)
     folder = path if path.is_dir() else path.parent
-    envelopes = read_envelopes(folder)
-    if plan.customer != project.customer.name:
-        raise UsageError(f"The plan is {plan.customer}'s, not {project.customer.name}'s.")
-
-    def judged() -> Judged:
-        return judge_approvals(plan, envelopes, project.customer, dt.datetime.now(dt.UTC), key.public)
-
-    first = judged()
+    with attempts_recorded(folder):
+        plan = open_plan(folder / PLAN, project.customer)
+    desk = _Desk(folder, plan, project.customer, key.public)
+    first = desk.judged()
     record_attempts(folder, plan, first.rejected, dt.datetime.now(dt.UTC))
 
     def consent(item: Item) -> str:
-        each = judged().items[item.id]
+        each = desk.judged().items[item.id]
         if each.refused_by:
             return f"refused by {', '.join(map(str, each.refused_by))}: {each.refused_by[0].approval.comment}"
         return f"not approved: {' and '.join(each.missing)} must still approve" if each.missing else ""
 
-    files = {f"{APPROVALS}/{name}": data for name, data in envelopes}
+    files = {f"{APPROVALS}/{name}": data for name, data in read_envelopes(folder)}
     attempts = folder / ATTEMPTS
     if attempts.exists():
-        files[ATTEMPTS] = attempts.read_bytes()
-    return Order(
-        plan,
-        consent,
-        lambda item: first.items[item.id].approved_by,
-        tuple(map(str, first.given)),
-        files,
-    )
+        files[ATTEMPTS] = _read(attempts)
+    return Order(plan, consent, lambda item: first.items[item.id].approved_by, tuple(map(str, first.given)), files)
+
+
+class _Desk:
+    """The approvals of a plan, read anew every few seconds: one may expire, or somebody refuse, while it is applied."""
+
+    def __init__(self, folder: Path, plan: Plan, customer: Customer, attesting: PublicKey) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._customer = customer
+        self._attesting = attesting
+        self._since = -LATELY
+        self._judged: Judged | None = None
+
+    def judged(self) -> Judged:
+        if self._judged is None or time.monotonic() - self._since > LATELY:
+            now = dt.datetime.now(dt.UTC)
+            envelopes = read_envelopes(self._folder)
+            self._judged = judge_approvals(self._plan, envelopes, self._customer, now, self._attesting)
+            self._since = time.monotonic()
+        return self._judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +138,7 @@ def apply(order: Order, hands: Hands, resume: str = "") -> Applied:
     orders = hands.orders(order)
     people = People(order.approved_by, hands.caller, order.approvals)
     with _bundle(hands, order.plan, APPLY, resume) as (bundle, started):
-        if not (bundle.folder / PLAN).exists():
-            write_plan_copy(bundle, order.plan, order.files)
+        write_plan_copy(bundle, order.plan, order.files)
         with Journal(bundle.folder / JOURNAL) as journal:
             journal.write("resumed" if resume else "started", by=hands.caller)
             Applying(orders, hands.doors, journal, hands.told).run()
@@ -140,8 +153,7 @@ def undo(applied: Path, hands: Hands, items: frozenset[str], resume: str = "") -
     chosen = replace(plan, items=tuple(each for each in reversed(plan.items) if not items or each.id in items))
     people = People(lambda _item: (), hands.caller, ())
     with _bundle(hands, plan, kind, resume) as (bundle, started):
-        if not (bundle.folder / PLAN).exists():
-            write_plan_copy(bundle, plan, {"undoes.json": _read(applied / RUN_RECORD)})
+        write_plan_copy(bundle, plan, {"undoes.json": _read(applied / RUN_RECORD)})
         with Journal(bundle.folder / JOURNAL) as journal:
             journal.write("resumed" if resume else "started", by=hands.caller)
             Undoing(chosen, read_journal(applied), hands.doors, journal, hands.told, hands.patience).run()

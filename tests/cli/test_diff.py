@@ -87,7 +87,7 @@ def test_markdown_names_the_change_its_effect_and_the_version(workspace: Path, e
     assert said.code == 0
     assert "1 change of 1 thing: **1 tighten**." in said.out
     assert "### Pack `idle-resources`" in said.out
-    assert "**Version `1.0.0` stays:** minor is needed (`parameter idle_cpu_percent default changed`)." in said.out
+    assert "**Version `1.1.0` stays:** minor is needed (`parameter idle_cpu_percent default changed`)." in said.out
     assert "| parameter `idle_cpu_percent` `default` | `5` | `10` | tightens | through ec2-idle" in said.out
     assert invoke("diff", "HEAD").out == said.out
 
@@ -409,7 +409,8 @@ def test_waivers_count_as_they_are_now(edit: Write, impact: Callable[..., dict[s
     edit("customers/acme/waivers.yaml", "db:billing-archive", "db:another")
     edit("customers/acme/waivers.yaml", "policy: log-group-retention", "policy: eip-unassociated")
     edit("customers/acme/waivers.yaml", "arn:aws:logs:us-east-1:111122223333:log-group:/pacs/ingest", "arn:aws:ec2:*")
-    edit("customers/acme/waivers.yaml", "expires: 2026-03-31", "expires: 2099-03-31")
+    edit("customers/acme/waivers.yaml", "created: 2025-10-06", "created: 2026-11-01")
+    edit("customers/acme/waivers.yaml", "expires: 2026-03-31", "expires: 2027-10-31")
     policies = {each["policy"]: each for each in impact()["policies"]}
     assert {each["change"] for each in policies.values()} == {"waivers"}
     [hit] = policies["rds-idle"]["hit"]

@@ -46,14 +46,15 @@ def test_every_command_explains_itself_with_an_example(option: str, names: tuple
 def test_the_commands_are_the_documented_ones() -> None:
     assert {names[0] for names in commands() if names} == set(COMMANDS)
     assert {" ".join(names) for names in commands() if len(names) == 2} == {
-        *("runs list", "sandbox start", "sandbox status", "sandbox stop")
+        *("findings list", "findings show", "runs list"),
+        *("sandbox start", "sandbox status", "sandbox stop", "waiver add", "waiver check", "waiver list")
     }
 
 
 @pytest.mark.parametrize("names", [names for names in commands() if names], ids=" ".join)
 def test_every_command_that_does_something_knows_vv(names: tuple[str, ...], invoke: Invoke) -> None:
     said = invoke(*names, "--help")
-    assert "--verbose" in said.out or names in {("runs",), ("sandbox",), ("completion",)}
+    assert "--verbose" in said.out or names in {("findings",), ("runs",), ("sandbox",), ("waiver",), ("completion",)}
 
 
 def test_no_arguments_show_the_help(invoke: Invoke) -> None:

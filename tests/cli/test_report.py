@@ -208,6 +208,7 @@ def test_runs_are_listed_with_their_counts(full_run: FullRun, invoke: Invoke) ->
     (row,) = json.loads(invoke("runs", "list", "--customer", "acme", "--store", full_run.store, "--format", "json").out)
     assert row == {
         "run_id": run_id,
+        "kind": "run",
         "sealed": True,
         "folder": str(full_run.bundle),
         "population": counts["population"],

@@ -1,4 +1,4 @@
-"""Stock Cloud Custodian accepts what we compile, and matches exactly the resources that we find and nobody has waived."""
+"""Stock Cloud Custodian accepts what we compile, and matches exactly what we find and nobody has waived."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,10 @@ from finops_policy.catalog import Catalog
 from finops_policy.custodian.metrics import Reading
 from finops_policy.engine.worker import TargetTask, evaluate_target
 from finops_policy.evidence.parquet import read_evaluations
-from finops_policy.model import Status, Target, Verdict
+from finops_policy.model import CompiledPolicy, Status, Target, Verdict
 from finops_policy.project import Project, load
 from finops_policy.roles import Roles
-from finops_policy.sandbox.process import Sandbox
+from finops_policy.sandbox.process import Sandbox, sandbox
 
 ROOT = Path(__file__).parents[2]
 WAIVED = [("app-elb-idle", "W-2026-021"), ("rds-idle", "W-2026-014")]
@@ -133,6 +134,39 @@ def _theirs(
         key = manager_class(policy.resource).resource_type.id
         found[policy.name] = [each[key] for each in matched]
     return found
+
+
+def test_custodian_does_not_act_on_what_is_waived(project: Project, tmp_path: Path) -> None:
+    """With the actions of its remediation put in, and really run: in a sandbox of its own."""
+    with sandbox(tmp_path / "sandbox") as own, pytest.MonkeyPatch.context() as patched:
+        for name, value in own.environment().items():
+            patched.setenv(name, value)
+        target = Target("111122223333", "us-east-1")
+        (account,) = (each for each in project.customer.accounts if each.id == target.account_id)
+        credentials = Roles(project.customer, aws.caller(target.region)).enter(account, dt.timedelta(minutes=5))
+        assert isinstance(credentials, aws.Credentials)
+        session = aws.session(target.region, credentials)
+
+        def after(policies: list[CompiledPolicy], name: str) -> tuple[int, str, bool]:
+            """How many resources it lists, and what has become of those that are waived."""
+            (tmp_path / name).mkdir()
+            acting = replace(project, compiled=replace(project.compiled, variants={"": tuple(map(_acting, policies))}))
+            listed = _theirs(acting, target, credentials, own, tmp_path / name)
+            databases = session.client("rds").describe_db_instances()["DBInstances"]
+            status = {each["DBInstanceIdentifier"]: each["DBInstanceStatus"] for each in databases}
+            balancers = session.client("elbv2").describe_load_balancers()["LoadBalancers"]
+            there = "telehealth-pilot" in {each["LoadBalancerName"] for each in balancers}
+            return sum(map(len, listed.values())), status["billing-archive"], there
+
+        chosen = [each for each in project.compiled.policies() if each.name in ("rds-idle", "app-elb-idle")]
+        assert after(chosen, "waived") == (1, "available", True)
+        judged = [replace(each, document=each.judged, waiver_length=0) for each in chosen]
+        assert after(judged, "without") == (2, "stopped", False)
+
+
+def _acting(policy: CompiledPolicy) -> CompiledPolicy:
+    actions = policy.document["metadata"]["remediation"]["actions"]
+    return replace(policy, document={**policy.document, "actions": actions})
 
 
 def test_checking_with_c7n_leaves_the_compiled_files_as_they_were(project: Project) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,8 +32,8 @@ TYPES = (
     "aws.log-group", "aws.nat-gateway", "aws.network-addr", "aws.rds", "aws.s3",
 )  # fmt: skip
 HOSTILE = (
-    "absent", "present", "empty", "not-null", "", "*", "?", "[a]", "[!a]", "{account_id}", "{{7*7}}", "{", "}", "'", "\\",
-    "=cmd()", "a\nb", "<script>", "null", "true", "1", "tag:x", "{region!r}", "{0}", "\u202e", "é",
+    "absent", "present", "empty", "not-null", "", "*", "?", "[a]", "[!a]", "{account_id}", "{{7*7}}", "{", "}", "'",
+    "\\", "=cmd()", "a\nb", "<script>", "null", "true", "1", "tag:x", "{region!r}", "{0}", "\u202e", "é",
 )  # fmt: skip
 TODAY = dt.datetime.now(dt.UTC).date()
 DAY = dt.timedelta(days=1)
@@ -61,7 +62,9 @@ def estate(account: Account) -> dict[str, tuple[Any, list[Described]]]:
         manager = account.load(policy.document).resource_manager
         resources = [copy.deepcopy(dict(each.resource)) for each in account.fetch(policy)]
         for each, name in zip(resources, HOSTILE, strict=False):
-            each["Tags"] = [{"Key": name or "k", "Value": value} for value in (name,)] + [{"Key": "Team", "Value": "web"}]
+            each["Tags"] = [{"Key": name or "k", "Value": value} for value in (name,)] + [
+                {"Key": "Team", "Value": "web"}
+            ]
         found[resource] = (manager, described(manager, resources, "aws"))
     assert all(members for _, members in found.values()), {name: len(each[1]) for name, each in found.items()}
     return found
@@ -75,7 +78,9 @@ def globs(text: str) -> st.SearchStrategy[str]:
         return text[:start] + put + text[start + length :]
 
     size = max(len(text), 1)
-    parts = st.tuples(st.integers(0, size), st.integers(0, size), st.sampled_from(["", "*", "?", "[", "]", "[*]", "{", "}"]))
+    parts = st.tuples(
+        st.integers(0, size), st.integers(0, size), st.sampled_from(["", "*", "?", "[", "]", "[*]", "{", "}"])
+    )
     return st.just(text) | parts.map(made)
 
 
@@ -109,9 +114,7 @@ def test_c7n_leaves_out_exactly_what_the_engine_waives(
     @given(st.lists(waivers(members), min_size=1, max_size=3))
     def agree(some: list[Waiver]) -> None:
         place = {"account": TARGET.account_id, "region": TARGET.region}
-        ours = [
-            each.id for each in members if not find_waiver("p", each.arn, some, TODAY, tags=each.tags, **place)
-        ]
+        ours = [each.id for each in members if not find_waiver("p", each.arn, some, TODAY, tags=each.tags, **place)]
         assert theirs(account, resource, [exclusion(each, key) for each in some], members) == sorted(ours)
         seen.add(len(ours) == len(members))
 
@@ -139,7 +142,8 @@ def test_the_key_of_a_type_is_where_its_arn_is(
     key = arn_keys([resource])[resource]
     for one in members[:3]:
         filters = [exclusion(waiver(resource=one.arn, expires=dt.date.max), key)]
-        assert one.arn and one.id not in theirs(account, resource, filters, members)
+        assert one.arn
+        assert one.id not in theirs(account, resource, filters, members)
         filters = [exclusion(waiver(resource=f"{one.arn[:-1]}[{one.arn[-1]}]", expires=dt.date.max), key)]
         assert one.id in theirs(account, resource, filters, members)
 
@@ -167,7 +171,7 @@ def test_a_type_whose_arns_c7n_makes_in_its_own_way_has_no_key() -> None:
 
 
 @pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def at(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Sets c7n's clock."""
     from c7n.filters import core
 
@@ -178,14 +182,12 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:
             return dt.datetime.fromisoformat(cls.moment).astimezone(tz)
 
-    monkeypatch.setattr(core.datetime, "datetime", Clock) if hasattr(core.datetime, "datetime") else monkeypatch.setattr(
-        core, "datetime", Clock
-    )
+    monkeypatch.setattr(core, "datetime", SimpleNamespace(datetime=Clock))
 
     def move(moment: str) -> None:
         Clock.moment = moment
 
-    yield move
+    return move
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,8 @@ def test_a_policy_judges_without_the_filters_of_its_waivers() -> None:
     rds = policies["rds-idle"]
     assert rds.document["metadata"]["waivers"] == 2
     assert rds.judged["filters"] == rds.document["filters"][:-2]
-    assert "not" in rds.document["filters"][-1] and "not" not in rds.judged["filters"][-1]
+    assert "not" in rds.document["filters"][-1]
+    assert "not" not in rds.judged["filters"][-1]
     assert load_policies([rds.document]) == (rds,)
     [again] = load_policies([rds.judged])
     assert (again.waiver_length, again.judged) == (0, rds.judged)

@@ -23,6 +23,7 @@ from .sample_estate import (
     GLOBAL_TYPES,
     HOSTILE_TAGS,
     NONCOMPLIANT,
+    NOT_NARROWED,
     REGIONS,
     RULES,
     SEVERITIES,
@@ -43,7 +44,8 @@ ATTACK = (
     "\u202e\x00\x1b[31m{{7*7}}{% raw %}<!--\"'`${7*7}"
 )
 STRUCTURE = (
-    *("account_id", "currency", "expires", "failure_kind", "finished_at", "generated_at", "kind", "monthly_savings"),
+    *("account_id", "created", "currency", "expires", "failure_kind", "finished_at", "generated_at", "kind"),
+    "monthly_savings",
     *(
         "oldest_price",
         "policies",
@@ -98,7 +100,7 @@ def build() -> Row:
         "policies": policies,
         "frameworks": [judged(each, policies) for each in FRAMEWORKS],
         "findings": findings,
-        "waivers": [{**waiver, **people, "ticket": f"FIN-{waiver['id'][-3:]}"} for waiver in WAIVERS],
+        "waivers": [{**NOT_NARROWED, **waiver, **people, "ticket": f"FIN-{waiver['id'][-3:]}"} for waiver in WAIVERS],
         "not_checked": _not_checked(grid),
         "left_out": [
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import email.utils
 import socket
@@ -114,8 +115,17 @@ def test_an_answer_that_never_ends_does_not_hold_us(http: Receiver) -> None:
 
 
 def test_an_endless_body_is_read_only_so_far(http: Receiver) -> None:
-    http.answers((200, {}, b"x" * 1_000_000))
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        ends = time.monotonic() + 5
+        with contextlib.suppress(OSError):
+            while time.monotonic() < ends:
+                handler.wfile.write(b"x" * 65536)
+
+    http.script = lambda _posted: endless
+    begun = time.monotonic()
     assert len(post(http.url, b"{}", {}).body) == 256 * 1024
+    assert time.monotonic() - begun < 3
 
 
 def test_nobody_there_is_tried_again_and_the_address_is_not_told() -> None:

@@ -14,10 +14,12 @@ from jsonschema import Draft202012Validator
 
 from finops_policy.channels import Audience, Escalation, Notifications, Owners
 from finops_policy.errors import EvidenceError, ExitCode, UsageError
+from finops_policy.ledger import finding_id
 from finops_policy.model import Severity, Status, Target, Verdict
 from finops_policy.notify.journal import FILE, Journal
 from finops_policy.notify.model import Report, Result
 from finops_policy.notify.service import notify
+from finops_policy.realised import Resource
 from tests.notify.kit import (
     NOW,
     Posted,
@@ -85,6 +87,14 @@ def test_an_owner_gets_one_digest(store: Store, http: Receiver) -> None:
         "bob@acme.example",
         "finops@acme.example",
     ]
+
+
+def test_a_finding_has_the_id_that_the_ledger_gives_it(store: Store, http: Receiver) -> None:
+    made = finding(1)
+    tell(store.run(0, [made]))
+    resource = Resource(made.account_id, made.region, made.resource_type, made.resource_id, made.arn)
+    assert list(lines(store)[0]["findings"]) == [finding_id("ec2-idle", resource)]
+    assert http.posted[0].json["findings"][0]["fingerprint"] == finding_id("ec2-idle", resource)
 
 
 def test_waived_and_unknown_are_not_told(store: Store, http: Receiver) -> None:
@@ -253,6 +263,38 @@ def test_a_channel_that_fails_stops_no_other_and_is_due_the_next_time(store: Sto
         assert told(http) == []
 
 
+def test_a_channel_that_is_down_is_not_tried_for_everybody(store: Store, http: Receiver) -> None:
+    run = store.run(0, [finding(number, f"owner-{number}@acme.example") for number in range(6)])
+    with receiver() as other:
+        second = channel("webhook", "second", url=other.url, secret="$SECRET")
+        http.answers((503, {}, b""))
+        report = tell(run, of=settings(HOOK, second))
+        assert len(http.posted) == 3 * 2
+        assert len(other.posted) == 6
+    first = [each for each in report.deliveries if each.channel == "hook"]
+    assert [each.result for each in first] == [Result.FAILED] * 3 + [Result.SKIPPED] * 3
+    assert {each.reason for each in first[3:]} == {"the channel did not answer 3 times in a row"}
+    assert report.exit_code is ExitCode.INCOMPLETE
+    http.answers((404, {}, b""))
+    http.posted.clear()
+    tell(run, 0.1)
+    assert len(http.posted) == 6
+
+
+def test_a_digest_that_cannot_be_packed_stops_no_other(
+    store: Store, http: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finops_policy.notify.senders.slack import Slack
+
+    def broken(*_arguments: Any) -> Any:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(Slack, "pack", broken)
+    report = tell(store.run(0, [finding(1)]), of=settings(channel("slack", url="$HOOK"), HOOK))
+    assert [each.result for each in report.deliveries] == [Result.FAILED, Result.DELIVERED]
+    assert "KeyError: 'surprise'" in report.deliveries[0].reason
+
+
 def test_a_digest_keeps_its_id_until_it_is_delivered(store: Store, http: Receiver) -> None:
     http.answers((404, {}, b""), (200, {}, b"ok"))
     run = store.run(0, [finding(1)])
@@ -270,7 +312,7 @@ def test_who_has_no_address_is_told_in_the_record(store: Store, http: Receiver) 
     report = tell(store.run(0, [finding(1, "<!channel>"), finding(2, owner="")]), of=of)
     assert report.exit_code is ExitCode.INCOMPLETE
     without, hook = lines(store)
-    assert without["result"] == "failed"
+    assert without["result"] == "skipped"
     assert without["reason"].startswith("nobody's address is known: it has no owner tag")
     assert without["attempts"] == []
     assert hook["result"] == "delivered"

@@ -185,7 +185,9 @@ def test_a_route_that_somebody_has_led_elsewhere_stays(stage: Stage, gateway: st
     other = client.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     free_address(stage)
     client.replace_route(RouteTableId=table, GatewayId=other, **{key: destination})
-    check_undo(recipe, stage, subject, DELETE, before, {})
+    unknown_to_the_plan = before["routes"][1]
+    check_undo(recipe, stage, subject, DELETE, {**before, "routes": before["routes"][:1]}, {})
+    assert gateways._routes(stage.site, before["vpc"], gateway) == [unknown_to_the_plan]
     [found] = client.describe_route_tables(RouteTableIds=[table])["RouteTables"]
     assert [each.get("GatewayId") for each in found["Routes"] if each["DestinationCidrBlock"] == destination] == [other]
 

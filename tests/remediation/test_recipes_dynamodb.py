@@ -12,6 +12,7 @@ from moto.backends import get_backend
 
 from finops_policy.errors import FinopsPolicyError
 from finops_policy.remediation.recipes.dynamodb import RECIPES
+from finops_policy.remediation.recipes.dynamodb_values import billing_update
 from finops_policy.remediation.recipes.recipe import State, Undoable
 from tests.remediation.recipe_kit import ACCOUNT, REGION, Stage, check_through, check_undo, redacted
 
@@ -358,6 +359,17 @@ def test_an_update_that_is_on_its_way_is_pending(stage: Stage, monkeypatch: pyte
     assert UPDATE.seen(stage.site, subject, action, before).state is State.PENDING
     UPDATE.undo(stage.site, subject, action, before, {})
     assert stage.calls.by_operation["dynamodb:UpdateTable"] == 0
+
+
+def test_capacity_of_indexes_is_given_back_with_the_tables() -> None:
+    before = {"billing_mode": "PROVISIONED", "capacity": {"": [5, 6], "by-day": [2, 3], "by-id": [1, 1]}}
+    index = {"IndexName": "by-day", "ProvisionedThroughput": {"ReadCapacityUnits": 2, "WriteCapacityUnits": 3}}
+    now = {"billing_mode": "PROVISIONED", "capacity": {"": [5, 6], "by-day": [9, 9], "by-id": [1, 1]}}
+    assert billing_update(before, now) == {"GlobalSecondaryIndexUpdates": [{"Update": index}]}
+    all_of_it = billing_update(before, {"billing_mode": "PAY_PER_REQUEST", "capacity": {}})
+    assert all_of_it["BillingMode"] == "PROVISIONED"
+    assert all_of_it["ProvisionedThroughput"] == {"ReadCapacityUnits": 5, "WriteCapacityUnits": 6}
+    assert [each["Update"]["IndexName"] for each in all_of_it["GlobalSecondaryIndexUpdates"]] == ["by-day", "by-id"]
 
 
 @pytest.mark.parametrize("recipe", [UPDATE, DELETE])

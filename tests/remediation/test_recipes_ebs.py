@@ -9,7 +9,7 @@ from moto.ec2.models import EC2Backend, ec2_backends
 
 from finops_policy.errors import FinopsPolicyError
 from finops_policy.redaction import WITHHELD
-from finops_policy.remediation.recipes import common, ebs
+from finops_policy.remediation.recipes import common, copy_before, ebs
 from finops_policy.remediation.recipes.recipe import State, Undoable
 from tests.remediation.recipe_kit import ACCOUNT, REGION, Stage, as_stored, check_through, check_undo, redacted
 
@@ -152,8 +152,7 @@ def test_without_a_snapshot_nothing_is_made(stage: Stage) -> None:
     with pytest.raises(FinopsPolicyError, match="no step before its deletion made a snapshot"):
         recipe.undo(stage.site, subject, DELETE, before, {})
     assert stage.found(VOLUME) == []
-    assert common.undo_among(recipe, before, DELETE, []).possible is Undoable.NO
-    assert common.undo_among(recipe, before, DELETE, ["snapshots"]) == recipe.undo_of(before, DELETE)
+    assert copy_before(VOLUME, DELETE) == "snapshot"
 
 
 def test_success_without_effect_is_seen(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,3 +275,24 @@ def test_a_volume_that_is_gone_is_an_answer(stage: Stage) -> None:
     assert ebs.Modify().seen(stage.site, subject, action, before).state is State.UNKNOWN
     assert ebs.Delete().seen(stage.site, subject, DELETE, {}).says == "it does not exist any more"
     assert ebs.Snapshot().seen(stage.site, subject, SNAPSHOT, {"_snapshots": []}).state is State.NOT_REACHED
+
+
+# --- detach -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_detached_volume_is_attached_again(stage: Stage) -> None:
+    client = stage.client("ec2")
+    image = client.register_image(Name="base", RootDeviceName="/dev/sda1")["ImageId"]
+    instance = client.run_instances(ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    volume = make(stage, AvailabilityZone="us-east-1a")
+    action = {"type": "detach"}
+    client.attach_volume(VolumeId=volume, InstanceId=instance, Device="/dev/sdf")
+    recipe = ebs.Detach()
+    before, subject, _ = check_through(recipe, stage, VOLUME, volume, action)
+    undo = recipe.undo_of(before, action)
+    assert (undo.possible, undo.how) == (Undoable.YES, f"attach the volume to {instance} as /dev/sdf")
+    check_undo(recipe, stage, subject, action, before, {})
+    assert recipe.before(stage.site, subject, stage.resource(VOLUME, volume), action) == before
+    assert recipe.undo_of({"attachments": []}, action).possible is Undoable.NO
+    other = {"attachments": [{**before["attachments"][0], "device": "/dev/sdz"}]}
+    assert recipe.undone(stage.site, subject, action, other, {}).state is State.NOT_REACHED

@@ -10,7 +10,7 @@ from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance, InstanceState
 
 from finops_policy.errors import FinopsPolicyError
-from finops_policy.remediation.recipes import common, ec2, ec2_image, ec2_terminate, ec2_values
+from finops_policy.remediation.recipes import common, copy_before, ec2, ec2_image, ec2_terminate, ec2_values
 from finops_policy.remediation.recipes.recipe import State, Subject, Undoable
 from tests.remediation.recipe_kit import (
     ACCOUNT,
@@ -401,8 +401,7 @@ def test_without_an_image_nothing_brings_it_back(stage: Stage, instance: str) ->
     for made, why in [({}, "no step before its end"), ({"image": "ami-00000000"}, "does not exist any more")]:
         with pytest.raises(FinopsPolicyError, match=why):
             recipe.undo(stage.site, subject, TERMINATE, before, made)
-    undo = common.undo_among(recipe, before, TERMINATE, ["snapshots"])
-    assert (undo.possible, undo.how) == (Undoable.NO, "nothing brings it back: no step before it makes an image")
+    assert copy_before(INSTANCE, TERMINATE) == "backup-image"
     assert recipe.undone(stage.site, subject, TERMINATE, before, {}).state is State.NOT_REACHED
 
 

@@ -65,6 +65,13 @@ def test_a_reservation_is_set_and_set_back(
     assert _reserved(stage) == reserved
 
 
+def test_a_value_that_is_no_number_is_told(stage: Stage) -> None:
+    _make(stage)
+    action = {"type": "set-concurrency", "value": "Handler", "expr": True}
+    with pytest.raises(FinopsPolicyError, match=r"'a\.h' is no concurrency for report"):
+        CONCURRENCY.before(stage.site, stage.subject(TYPE, NAME), stage.resource(TYPE, NAME), action)
+
+
 def test_undo_says_what_it_would_do() -> None:
     def undo(reserved: int | None, wanted: int | None) -> Any:
         return CONCURRENCY.undo_of({"reserved": reserved, "wanted": wanted}, {"type": "set-concurrency"})

@@ -85,8 +85,9 @@ def test_a_group_that_is_gone_or_made_anew_is_unknown(stage: Stage) -> None:
 def test_a_deleted_group_does_not_come_back(stage: Stage) -> None:
     _make(stage)
     action, recipe = {"type": "delete"}, RECIPES[TYPE, "delete"]
-    before, subject, _ = check_through(recipe, stage, TYPE, NAME, action)
+    before, subject, seen = check_through(recipe, stage, TYPE, NAME, action)
     assert before["tags"] == {"owner": "web"}
+    assert seen.says == "it does not exist any more"
     assert [each.id for each in stage.found(TYPE)] == [f"{NAME}-2"]
     assert recipe.undo_of(before, action).possible is Undoable.NO
     assert recipe.undone(stage.site, subject, action, before, {}).state is State.NOT_REACHED

@@ -236,6 +236,43 @@ def test_a_deleted_database_comes_back_with_everything(stage: Stage) -> None:
     assert client.describe_db_instances(DBInstanceIdentifier=NAME)["DBInstances"][0]["Endpoint"]["Port"] == 5544
 
 
+@pytest.mark.parametrize("several_zones", [True, False])
+def test_a_restore_asks_for_the_values_of_before(stage: Stage, several_zones: bool) -> None:
+    _rich(stage)
+    before, subject, seen = check_through(DELETE, stage, TYPE, NAME, DELETION)
+    asked: list[dict[str, Any]] = []
+    events = stage.client("rds").meta.events
+    events.register(
+        "provide-client-params.rds.RestoreDBInstanceFromDBSnapshot", lambda params, **_event: asked.append(params)
+    )
+    DELETE.undo(stage.site, subject, DELETION, {**before, "MultiAZ": several_zones, "zone": "us-east-1b"}, seen.made)
+    [params] = asked
+    assert {key: params.pop(key) for key in ("Tags", "VpcSecurityGroupIds")} == {
+        "Tags": [*TAGS, {"Key": ITEM_TAG, "Value": ITEM}],
+        "VpcSecurityGroupIds": before["VpcSecurityGroupIds"],
+    }
+    assert params == {
+        "AutoMinorVersionUpgrade": False,
+        "CopyTagsToSnapshot": True,
+        "DBInstanceClass": "db.m5.large",
+        "DBInstanceIdentifier": NAME,
+        "DBParameterGroupName": "pg",
+        "DBSnapshotIdentifier": seen.made["final_snapshot"],
+        "DBSubnetGroupName": "nets",
+        "DeletionProtection": False,
+        "EnableCloudwatchLogsExports": ["postgresql"],
+        "EnableIAMDatabaseAuthentication": True,
+        "Iops": 2000,
+        "LicenseModel": before["LicenseModel"],
+        "MultiAZ": several_zones,
+        "OptionGroupName": "og",
+        "Port": 5544,
+        "PubliclyAccessible": True,
+        "StorageType": "io1",
+        **({} if several_zones else {"AvailabilityZone": "us-east-1b"}),
+    }
+
+
 def test_a_plain_database_comes_back_from_the_snapshot_of_an_earlier_step(stage: Stage) -> None:
     make(stage, DeletionProtection=False)
     _, _, copied = check_through(SNAPSHOT, stage, TYPE, NAME, COPYING)

@@ -8,6 +8,7 @@ import pytest
 from moto.backends import get_backend
 
 from finops_policy.remediation.recipes.rds import RECIPES
+from finops_policy.remediation.recipes.rds_modify import Retention
 from finops_policy.remediation.recipes.rds_values import parameters
 from finops_policy.remediation.recipes.recipe import State, Undoable
 from tests.remediation.recipe_kit import ACCOUNT, REGION, Stage, check_through, check_undo
@@ -164,6 +165,21 @@ def test_a_retention_is_set_as_c7n_does_and_set_back(stage: Stage, action: dict[
     undo = RETENTION.undo_of(before, action)
     assert (undo.possible is Undoable.PARTLY) is (wanted < 7)
     assert any("automated backups older than 3 days" in each for each in undo.lost) is (wanted < 7)
+
+
+@pytest.mark.parametrize(
+    ("action", "wanted"), [({"days": 3}, 7), ({"days": 20}, 20), ({"days": 20, "enforce": "max"}, 7)]
+)
+def test_a_retention_that_is_long_or_short_enough_stays(action: dict[str, Any], wanted: int) -> None:
+    before = {"BackupRetentionPeriod": 7, "CopyTagsToSnapshot": True}
+    assert Retention().wanted(before, action) == {"BackupRetentionPeriod": wanted, "CopyTagsToSnapshot": True}
+
+
+def test_replicas_depend_on_a_change(stage: Stage) -> None:
+    client = make(stage)
+    client.create_db_instance_read_replica(DBInstanceIdentifier="copy", SourceDBInstanceIdentifier=NAME)
+    found = MODIFY.dependants(stage.site, stage.subject(TYPE, NAME), stage.resource(TYPE, NAME))
+    assert [(each.kind, each.id) for each in found.found] == [("read-replica", "copy")]
 
 
 def test_storage_is_asked_for_as_aws_wants_it() -> None:

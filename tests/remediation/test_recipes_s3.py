@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from moto.backends import get_backend
 
+from finops_policy.errors import FinopsPolicyError
 from finops_policy.remediation.recipes.recipe import State, Undoable
 from finops_policy.remediation.recipes.s3 import RECIPES
 from tests.remediation.recipe_kit import ACCOUNT, Stage, check_through, check_undo
@@ -117,3 +118,5 @@ def test_a_bucket_that_is_gone_is_unknown(stage: Stage) -> None:
     stage.client("s3").delete_bucket(Bucket=NAME)
     assert RECIPE.seen(stage.site, subject, ACTION, before).state is State.UNKNOWN
     assert RECIPE.undone(stage.site, subject, ACTION, before, {}).state is State.UNKNOWN
+    with pytest.raises(FinopsPolicyError, match="does not exist any more"):
+        RECIPE.before(stage.site, subject, {}, ACTION)

@@ -11,15 +11,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from finops_policy.evidence.canonical import encode
 from finops_policy.evidence.layout import new_run_id
-from finops_policy.evidence.parquet import write_coverage, write_evaluations
+from finops_policy.evidence.parquet import write_actions, write_coverage, write_evaluations
 from finops_policy.evidence.signing import SigningKey
 from finops_policy.evidence.store import LocalStore
+from finops_policy.ledger import finding_id
 from finops_policy.model import Coverage, Evaluation, FailureKind, Status, Target, Verdict
 from finops_policy.money import Money, Price
+from finops_policy.realised import Resource
 from tests.unit.builders import PROD
 from tests.unit.evidence_kit import NOW, evaluation, record
 
@@ -93,20 +93,15 @@ def history(tmp_path: Path, *runs: Ran) -> LocalStore:
 def acted(folder: Path, *rows: Mapping[str, Any]) -> None:
     """Writes ``actions`` as a bundle of a remediation has them."""
     (folder / "actions").mkdir(parents=True)
-    lines = folder / "rows.ndjson"
-    lines.write_text("".join(f"{json.dumps(row, default=str)}\n" for row in rows))
-    duckdb.execute(
-        f'COPY (SELECT * REPLACE (CAST(approved_by AS VARCHAR[]) AS approved_by, CAST("at" AS TIMESTAMPTZ) AS "at", '
-        f"CAST(monthly_savings AS DECIMAL(18,4)) AS monthly_savings) FROM read_json('{lines}')) "
-        f"TO '{folder}/actions/{PROD}_us-east-1.parquet' (FORMAT parquet)"
-    )
-    lines.unlink()
+    write_actions(folder / "actions" / f"{PROD}_us-east-1.parquet", rows)
 
 
 def act(policy: str, number: int, action: str, day: float, **changes: Any) -> dict[str, Any]:
     one = evaluation(number)
     made = {
-        "item_id": "x",
+        **dict.fromkeys(("run_id", "customer", "reason", "error", "requested_by"), ""),
+        **{name: {} for name in ("before", "after", "made")},
+        "item_id": finding_id(policy, Resource(PROD, "us-east-1", SCOPES[policy][0], one.resource_id, one.arn)),
         "plan_digest": "ab" * 32,
         "policy": policy,
         "account_id": PROD,
@@ -118,9 +113,9 @@ def act(policy: str, number: int, action: str, day: float, **changes: Any) -> di
         "outcome": "done",
         "approved_by": ["dana@example.com (finance)"],
         "executed_by": "arn:aws:sts::999900001111:assumed-role/apply/ci",
-        "monthly_savings": "146.0000",
-        "currency": "USD",
-        "at": (NOW + dt.timedelta(days=day)).isoformat(),
+        "monthly_savings": None,
+        "currency": "",
+        "at": NOW + dt.timedelta(days=day),
     }
     return made | changes
 
@@ -130,7 +125,9 @@ def applied(store: LocalStore, day: float, *rows: Mapping[str, Any]) -> Path:
     run_id = new_run_id(NOW + dt.timedelta(days=day))
     folder = store.customer_folder("acme") / f"month={run_id[:4]}-{run_id[4:6]}" / f"run={run_id}"
     acted(folder, *rows)
-    (folder / "run.json").write_text(json.dumps({"kind": "remediation"}))
+    money = {"savings": "146.0000", "currency": "USD"}
+    (folder / "plan.json").write_text(json.dumps({"items": [{"id": each["item_id"], "money": money} for each in rows]}))
+    (folder / "run.json").write_text(json.dumps({"kind": "apply", "sandbox": False}))
     return folder
 
 

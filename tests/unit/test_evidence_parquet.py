@@ -396,15 +396,15 @@ def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
 
 
 def test_duckdb_keeps_its_temporary_files_in_its_folder(tmp_path: Path) -> None:
-    with parquet._connect(tmp_path) as connection:
+    with parquet.connect(tmp_path) as connection:
         assert connection.execute("SELECT current_setting('temp_directory')").fetchall() == [(str(tmp_path),)]
 
 
 def test_duckdb_draws_nothing_on_standard_output(tmp_path: Path) -> None:
     """In a process that looks interactive to it, it would draw a progress bar there, once a query takes two seconds."""
     child = (
-        "import sys; from pathlib import Path; from finops_policy.evidence.parquet import _connect\n"
-        "with _connect(Path(sys.argv[1])) as connection:\n"
+        "import sys; from pathlib import Path; from finops_policy.evidence.parquet import connect\n"
+        "with connect(Path(sys.argv[1])) as connection:\n"
         "    print(connection.execute(\"SELECT current_setting('enable_progress_bar')\").fetchone()[0])\n"
     )
     command = [sys.executable, "-c", child, str(tmp_path)]
@@ -416,5 +416,5 @@ def test_duckdb_draws_nothing_on_standard_output(tmp_path: Path) -> None:
     ["SELECT * FROM read_text('/etc/hostname')", "INSTALL httpfs", "LOAD httpfs", "SET enable_external_access = true"],
 )
 def test_duckdb_stays_in_its_folder(tmp_path: Path, statement: str) -> None:
-    with parquet._connect(tmp_path) as connection, pytest.raises(duckdb.Error):
+    with parquet.connect(tmp_path) as connection, pytest.raises(duckdb.Error):
         connection.execute(statement)

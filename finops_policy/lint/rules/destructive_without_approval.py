@@ -1,4 +1,5 @@
-"""Profiles that let a pack destroy without anybody's approval. Plain policies know no approvals."""
+"""Profiles that ask nobody before something is destroyed: runs hold it, and it is never done. Plain policies know no
+approvals."""
 
 from __future__ import annotations
 
@@ -22,13 +23,14 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 
     for profile in subject.profiles.values():
         for choice in profile.packs:
-            if choice.posture is not Posture.AUTO or choice.name not in subject.packs:
+            if choice.name not in subject.packs:
                 continue
-            found = [policy for policy in subject.packs[choice.name].policies.values() if _destroys(policy)]
+            policies = subject.packs[choice.name].policies.values()
+            found = [each for each in policies if choice.posture_of(each.name) is Posture.AUTO and _destroys(each)]
             if found:
                 names = ", ".join(shown(policy.name) for policy in found[:3]) + (" and others" if found[3:] else "")
-                message = f"the pack {shown(choice.name)} destroys without an approval: {names}"
-                hint = "Write `posture: approve`, or move those policies to a pack of their own."
+                message = f"the pack {shown(choice.name)} would destroy without an approval: {names}"
+                hint = "Write `posture: approve`, for the pack or for those policies under `postures`."
                 yield Diagnostic(RULE.id, message, choice.mark, hint, tuple(policy.mark for policy in found[:3]))
 
 
@@ -41,7 +43,7 @@ def _destroys(policy: Policy) -> bool:
 RULE = Rule(
     "destructive-without-approval",
     Level.WARNING,
-    "A profile lets a pack destroy without an approval.",
-    "Nobody looks at the list before it is gone.",
+    "A profile asks nobody before a pack destroys.",
+    "Nobody would look at the list before it is gone, so a run holds it.",
     check,
 )

@@ -56,6 +56,8 @@ def _asked(policy: LintedPolicy) -> set[tuple[str, str, str]]:
 
 
 def _copied(policy: LintedPolicy) -> bool:
+    if policy.written is not None and policy.written.remediation.get("backup"):
+        return True
     return any(use.type in BACKED_UP and "not" not in use.groups for use in policy.filters)
 
 

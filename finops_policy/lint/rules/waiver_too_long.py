@@ -21,9 +21,7 @@ def _check(subject: Subject) -> Iterator[Diagnostic]:
         since = entry.created or subject.today
         days = (entry.expires - since).days
         if days > longest:
-            yield Diagnostic(
-                RULE.id, _told(entry, days, longest), entry.mark("expires"), _hint(since, longest)
-            )
+            yield Diagnostic(RULE.id, _told(entry, days, longest), entry.mark("expires"), _hint(since, longest))
 
 
 def _told(entry: Entry, days: int, longest: int) -> str:

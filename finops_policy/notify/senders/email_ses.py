@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Final
+from typing import Any
 
 from finops_policy.channels import Channel
 from finops_policy.notify.aws_calls import call
 from finops_policy.notify.model import Digest, Parcel, Texts
 from finops_policy.notify.senders import mail
 from finops_policy.notify.sending import text_of
-
-PERMISSIONS: Final = ("ses:SendRawEmail",)
 
 
 class SesMail:

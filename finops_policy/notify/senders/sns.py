@@ -11,7 +11,6 @@ from finops_policy.notify.model import Digest, Parcel, Texts
 from finops_policy.notify.senders.cutting import cut_bytes
 from finops_policy.notify.sending import text_of
 
-PERMISSIONS: Final = ("sns:Publish",)
 MOST_BYTES: Final = 262_144
 MOST_SUBJECT: Final = 100
 """ASCII characters, of which the first is a letter, a digit or a mark, says SNS."""

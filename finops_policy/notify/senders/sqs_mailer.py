@@ -23,7 +23,6 @@ from finops_policy.notify.rendering import context
 from finops_policy.notify.senders.cutting import encoded, most_that_fit
 from finops_policy.notify.sending import text_of
 
-PERMISSIONS: Final = ("sqs:SendMessage",)
 MESSAGE_TYPE: Final = "maidmsg/1.0"
 MOST_BYTES: Final = 262_144
 MOST_FINDINGS: Final = 2000

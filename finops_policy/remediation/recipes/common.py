@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -12,13 +12,10 @@ from finops_policy.redaction import WITHHELD
 from finops_policy.remediation.recipes.recipe import (
     Dependant,
     Dependants,
-    Recipe,
     Seen,
     Site,
     State,
     Subject,
-    Undo,
-    Undoable,
 )
 
 T = TypeVar("T")
@@ -27,8 +24,6 @@ ITEM_TAG = "finops-policy:item"
 """Key of the tag that copies carry; its value is the item's id."""
 GONE = Seen(State.REACHED, "it does not exist any more")
 MOST_TAGS = 50
-WORDS = {"image": "an image", "snapshots": "a snapshot"}
-"""What recipes make and need, as a sentence says it."""
 RESERVED = "aws:"
 """Prefix of tag keys that only AWS may write."""
 
@@ -194,19 +189,6 @@ def marked(tags: Mapping[str, str], subject: Subject) -> dict[str, str]:
     """The tags and the item's, by which a copy is found again; a resource has 50 at most, and its own come first."""
     own = {key: value for key, value in tags.items() if key != ITEM_TAG}
     return own if len(own) >= MOST_TAGS else {**own, ITEM_TAG: subject.item_id}
-
-
-def undo_among(recipe: Recipe, before: Mapping[str, Any], action: Mapping[str, Any], makes: Collection[str]) -> Undo:
-    """The undo of an action whose earlier steps make what ``makes`` names: without a copy that it needs there is none.
-
-    A recipe says with an attribute ``needs`` what it needs of the kinds that others have in ``makes``.
-    """
-    undo = recipe.undo_of(before, action)
-    needed: tuple[str, ...] = getattr(recipe, "needs", ())
-    if not needed or set(needed) & set(makes):
-        return undo
-    why = f"nothing brings it back: no step before it makes {joined([WORDS[each] for each in needed])}"
-    return Undo(Undoable.NO, why, undo.lost)
 
 
 # --- what is asked once -----------------------------------------------------------------------------------------------

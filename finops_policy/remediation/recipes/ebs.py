@@ -79,8 +79,6 @@ def values(volume: Values) -> dict[str, Any]:
 class Snapshot(NoDependants):
     """A copy of a volume. It counts when AWS has completed it."""
 
-    makes = ("snapshots",)
-
     def before(self, site: Site, subject: Subject, resource: Values, action: Values) -> dict[str, Any]:
         known = [each["SnapshotId"] for each in copies.snapshots_of(site, [subject.resource_id])]
         return {"size": resource["Size"], "_snapshots": known}
@@ -105,8 +103,6 @@ class Snapshot(NoDependants):
 
 class Delete:
     """A deleted volume is made anew from the newest snapshot that the plan's own steps made of it."""
-
-    needs = ("snapshots",)
 
     def before(self, site: Site, subject: Subject, resource: Values, action: Values) -> dict[str, Any]:
         return values(resource)
@@ -321,7 +317,59 @@ def _wanted(before: Values, action: Values) -> dict[str, Any]:
     return {"type": kind, "size": size, "iops": iops, "throughput": throughput}
 
 
+class Detach:
+    """The volume goes back to the same instance under the same device."""
+
+    def before(self, site: Site, subject: Subject, resource: Values, action: Values) -> dict[str, Any]:
+        return {"attachments": attachments(resource)}
+
+    def undo_of(self, before: Values, action: Values) -> Undo:
+        if not before["attachments"]:
+            return Undo(Undoable.NO, "the volume is attached to nothing")
+        where = [f"{each['instance']} as {each['device']}" for each in before["attachments"]]
+        lost = ("what was not yet written to the volume", "its mount: mount it by hand on a running instance")
+        permissions = ("ec2:AttachVolume", "ec2:DescribeVolumes", "ec2:ModifyInstanceAttribute")
+        return Undo(Undoable.YES, f"attach the volume to {common.joined(where)}", lost, permissions)
+
+    def dependants(self, site: Site, subject: Subject, resource: Values) -> Dependants:
+        return Dependants(tuple(_users(resource)))
+
+    def seen(self, site: Site, subject: Subject, action: Values, before: Values) -> Seen:
+        volume = one(site.client("ec2"), "describe_volumes", "Volumes", VolumeIds=[subject.resource_id])
+        if volume is None:
+            return Seen(State.NOT_REACHED, "the volume does not exist any more")
+        after = {"state": volume["State"], "attachments": attachments(volume)}
+        if after["attachments"]:
+            users = ", ".join(each["instance"] for each in after["attachments"])
+            return Seen(State.NOT_REACHED, f"it is still attached to {users}", after)
+        if volume["State"] == "in-use":
+            return Seen(State.PENDING, "it is being detached", after)
+        return Seen(State.REACHED, "", after)
+
+    def undo(self, site: Site, subject: Subject, action: Values, before: Values, made: Values) -> dict[str, Any]:
+        client = site.client("ec2")
+        now = {each["instance"] for each in attachments(volume_of(site, subject.resource_id) or {})}
+        for each in before["attachments"]:
+            if each["instance"] not in now:
+                client.attach_volume(VolumeId=subject.resource_id, InstanceId=each["instance"], Device=each["device"])
+            if each["delete_on_termination"]:
+                mapping = {"DeviceName": each["device"], "Ebs": {"DeleteOnTermination": True}}
+                client.modify_instance_attribute(InstanceId=each["instance"], BlockDeviceMappings=[mapping])
+        return {}
+
+    def undone(self, site: Site, subject: Subject, action: Values, before: Values, made: Values) -> Seen:
+        volume = volume_of(site, subject.resource_id) or {}
+        now = attachments(volume)
+        after = {"attachments": now}
+        if [each for each in before["attachments"] if each not in now]:
+            return Seen(State.NOT_REACHED, "it is not attached as it was", after)
+        if any(each.get("State") == "attaching" for each in volume.get("Attachments") or []):
+            return Seen(State.PENDING, "it is being attached", after)
+        return Seen(State.REACHED, "", after)
+
+
 RECIPES: Mapping[tuple[str, str], Recipe] = {
+    ("aws.ebs", "detach"): Detach(),
     ("aws.ebs", "snapshot"): Snapshot(),
     ("aws.ebs", "delete"): Delete(),
     ("aws.ebs", "modify"): Modify(),

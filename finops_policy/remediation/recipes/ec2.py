@@ -187,8 +187,6 @@ class Resize:
 class Snapshot(NoDependants):
     """A copy of each volume of an instance, all of the same moment."""
 
-    makes = ("snapshots",)
-
     def before(self, site: Site, subject: Subject, resource: Values, action: Values) -> dict[str, Any]:
         root = resource.get("RootDeviceName") if action.get("exclude-boot") else None
         volumes = volumes_of(resource, without=root)

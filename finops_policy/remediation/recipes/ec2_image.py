@@ -28,7 +28,6 @@ class BackupImage(NoDependants):
     """``perform`` takes the place of c7n. AWS refuses a second image of the same name, so that there is at most one."""
 
     permissions = ("ec2:CreateImage", "ec2:CreateTags", "ec2:DescribeImages", "ec2:DescribeInstances")
-    makes = ("image", "snapshots")
 
     def before(self, site: Site, subject: Subject, resource: Values, action: Values) -> dict[str, Any]:
         """``_name`` is one that no image has yet: an image of an earlier plan must not pass for this plan's."""

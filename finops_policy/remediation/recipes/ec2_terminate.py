@@ -43,9 +43,7 @@ PERMISSIONS = (
 
 
 class Terminate:
-    """``needs`` an image: nothing else brings an instance back."""
-
-    needs = ("image",)
+    """Without an image nothing brings an instance back."""
 
     def before(self, site: Site, subject: Subject, resource: Values, action: Values) -> dict[str, Any]:
         return values(site, resource)

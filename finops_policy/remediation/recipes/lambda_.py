@@ -89,7 +89,13 @@ def _wanted(resource: Values, action: Values) -> int | None:
         import jmespath  # type: ignore[import-untyped]
 
         value = jmespath.search(str(value), dict(resource))
-    return None if value is None else int(value)
+    try:
+        return None if value is None else int(value)
+    except (TypeError, ValueError):
+        raise FinopsPolicyError(
+            f"{value!r} is no concurrency for {resource['FunctionName']}",
+            hint="Let the action's value be a number, or an expression that finds one.",
+        ) from None
 
 
 class Delete:

@@ -10,7 +10,7 @@ from typing import Any
 
 from finops_policy.errors import FinopsPolicyError
 from finops_policy.remediation.recipes import common
-from finops_policy.remediation.recipes.common import GONE, NoDependants, described, differences
+from finops_policy.remediation.recipes.common import GONE, NoDependants, described
 from finops_policy.remediation.recipes.recipe import (
     Dependant,
     Dependants,
@@ -113,7 +113,7 @@ class Delete:
         group = group_of(site, subject.resource_id)
         if group is None:
             return GONE
-        if differences({"created": before["created"]}, {"created": group.get("creationTime")}):
+        if group.get("creationTime") != before["created"]:
             return Seen(State.REACHED, "it does not exist any more; a new log group has its name")
         return Seen(State.NOT_REACHED, "it is still there")
 

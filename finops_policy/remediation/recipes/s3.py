@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from finops_policy.errors import FinopsPolicyError
 from finops_policy.remediation.recipes import common
 from finops_policy.remediation.recipes.common import NoDependants, code_of, differences
 from finops_policy.remediation.recipes.recipe import Recipe, Seen, Site, State, Subject, Undo, Undoable
@@ -49,13 +50,15 @@ class ConfigureLifecycle(NoDependants):
     """c7n adds and replaces rules by their ID, and leaves the others as they are."""
 
     def before(self, site: Site, subject: Subject, resource: Values, action: Values) -> dict[str, Any]:
-        return lifecycle_of(site, subject.resource_id) or {"rules": [], "minimum": None}
+        found = lifecycle_of(site, subject.resource_id)
+        if found is None:
+            raise FinopsPolicyError(f"the bucket {subject.resource_id} does not exist any more")
+        return found
 
     def undo_of(self, before: Values, action: Values) -> Undo:
         count = len(before["rules"])
         how = f"put the {count} lifecycle rule{'s' if count != 1 else ''} of before back" if count else ""
-        lost = tuple(_taken(rule) for rule in action["rules"])
-        sentences = tuple(dict.fromkeys(sentence for part in lost for sentence in part))
+        sentences = tuple(sentence for rule in action["rules"] for sentence in _taken(rule))
         return Undo(
             Undoable.PARTLY if sentences else Undoable.YES,
             how or "delete the lifecycle rules, as there were none",
