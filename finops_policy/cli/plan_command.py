@@ -46,7 +46,7 @@ def command(
       finops-policy plan --customer acme --requested-by dana@acme.example
       finops-policy plan --customer acme --policy 'idle-resources/*' --sandbox
       finops-policy plan --customer acme --unattended
-      finops-policy plan --customer acme --run 20261124T080000Z-3f2a9c1b --format json
+      finops-policy plan --customer acme --format json
     """
     from finops_policy.catalog import Catalog
     from finops_policy.cli import plan_view, remediation_options

@@ -109,8 +109,8 @@ class Applying:
             return
         if isinstance(visit, Failure):
             outcomes = [self._journal.log.step(item.id, number).outcome for number in range(len(item.steps))]
-            self._stepper.leave(item, outcomes.index(None), _not_entered(visit))
-            self._told.ended(item, outcome_of(item, self._journal.log)[0], _not_entered(visit))
+            outcome = self._stepper.leave(item, outcomes.index(None), _not_entered(visit))
+            self._told.ended(item, outcome, _not_entered(visit))
             return
         for number in range(len(item.steps)):
             outcome = self._step(visit, item, number)

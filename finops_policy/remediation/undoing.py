@@ -38,10 +38,10 @@ class Undoing:
                 continue
             visit = self._doors.open(target)
             for item in waiting:
-                if isinstance(visit, Failure):
-                    self._hold(item, f"its account cannot be entered: {visit.message}")
-                elif not self._touched(item):
+                if not self._touched(item):
                     self._hold(item, "nothing was done to it")
+                elif isinstance(visit, Failure):
+                    self._not_entered(item, f"its account cannot be entered: {visit.message}")
                 else:
                     self._item(visit, item)
 
@@ -53,6 +53,15 @@ class Undoing:
             if outcome is not Outcome.UNDONE:
                 break
         self._told.ended(item, outcome, reason)
+
+    def _not_entered(self, item: Item, reason: str) -> None:
+        """What was begun before it broke off may be undone by now: nobody knows."""
+        begun = [number for number in self._touched(item) if self._journal.log.step(item.id, number).before is not None]
+        waiting = [number for number in begun if self._journal.log.step(item.id, number).outcome is None]
+        if waiting:
+            self._told.ended(item, self._stepper.leave(item, waiting[0], reason), reason)
+        else:
+            self._hold(item, reason)
 
     def _step(self, visit: Visit, item: Item, number: int, made: Mapping[str, Any]) -> tuple[Outcome, str]:
         step, done = item.steps[number], self._done.step(item.id, number)

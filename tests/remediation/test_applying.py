@@ -344,12 +344,12 @@ def test_a_freeze_window_that_begins_in_the_middle_holds_the_rest(house: House) 
     house.write(remediation=batches(size=1))
     things = [house.instance() for _ in range(3)]
     plan = house.plan(*things)
-    moments = iter(
-        [dt.datetime(2026, 11, 24, 21, 59, tzinfo=dt.UTC), *[dt.datetime(2026, 11, 24, 22, 0, tzinfo=dt.UTC)] * 99]
-    )
+    def now() -> dt.datetime:
+        return dt.datetime(2026, 11, 24, *((22, 0) if house.changing["ec2:StopInstances"] else (21, 59)), tzinfo=dt.UTC)
+
     window = Freeze("night", "UTC", hours=(22 * 60, 6 * 60))
     plan = replace(plan, valid_until=dt.datetime(2026, 12, 1, tzinfo=dt.UTC))
-    found = run_applying(house, plan, freeze=(window,), now=lambda: next(moments))
+    found = run_applying(house, plan, freeze=(window,), now=now)
     assert [found[each.resource_id] for each in plan.items][0] == "done"
     assert house.changing["ec2:StopInstances"] == 1
     assert all("freeze window 'night'" in found[each.resource_id] for each in plan.items[1:])
