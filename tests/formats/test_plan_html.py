@@ -20,14 +20,26 @@ from finops_policy.remediation.plan_file import plan_bytes
 from finops_policy.remediation.recipes.recipe import Dependant, Dependants, Undo, Undoable
 from tests.remediation.approval_kit import DESTRUCTIVE, ONE, THREE, TWO, item, plan
 
-PWN = "</style></script><script>window.__pwned=1</script><img src=x onerror=window.__pwned=1>\u202e{{7*7}}\x1b[31m\x00=1+1"
+PWN = (
+    "</style></script><script>window.__pwned=1</script><img src=x onerror=window.__pwned=1>"
+    "\u202e{{7*7}}\x1b[31m\x00=1+1"
+)
 Opened = Callable[..., AbstractContextManager[Page]]
 
 
 def full() -> Plan:
-    waits = Held("ec2-idle", "1" * 12, "us-east-1", "i-9", "arn:aws:ec2:us-east-1:1:instance/i-9", "waiver W-1 covers it")
+    waits = Held(
+        "ec2-idle", "1" * 12, "us-east-1", "i-9", "arn:aws:ec2:us-east-1:1:instance/i-9", "waiver W-1 covers it"
+    )
     free = item(THREE, money=None, resource_id="i-free", owner="")
-    return plan(item(ONE), item(TWO, None, **DESTRUCTIVE), free, held=(waits, replace(waits, resource_id="i-10")), waived=3, unknown=2)
+    return plan(
+        item(ONE),
+        item(TWO, None, **DESTRUCTIVE),
+        free,
+        held=(waits, replace(waits, resource_id="i-10")),
+        waived=3,
+        unknown=2,
+    )
 
 
 def hostile() -> Plan:

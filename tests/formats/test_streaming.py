@@ -111,7 +111,7 @@ def test_a_line_is_clean_wherever_the_text_stands(text: str, ascii_only: bool, w
         case "key":
             row["tags"] = {text: "v"}
     written = {key: Written(json.dumps(row[key], ensure_ascii=ascii_only)) for key in ("facts", "tags")}
-    assert json.loads(html._line({**row, **written})) == json.loads(html._line(row)) == html._clean(row)
+    assert json.loads(html._line({**row, **written})) == json.loads(html._line(row)) == html.cleaned(row)
 
 
 def test_a_long_line_of_short_texts_is_not_cut() -> None:

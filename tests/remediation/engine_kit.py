@@ -15,6 +15,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from finops_policy.evidence.signing import SigningKey
 from finops_policy.evidence.store import LocalStore
 from finops_policy.evidence.verify import verify_bundle
 from finops_policy.model import Coverage, Status, Target, Verdict
+from finops_policy.money import Price
 from finops_policy.project import Project, load
 from finops_policy.remediation import work
 from finops_policy.remediation.applying import Told
@@ -113,6 +115,7 @@ class House:
     proxy: Proxy
     heard: Listening = field(default_factory=Listening)
     sessions: dict[str, Any] = field(default_factory=dict)
+    loaded: Project | None = None
 
     # --- the workspace ---
 
@@ -129,6 +132,7 @@ class House:
         **customer: Any,
     ) -> House:
         """Writes the workspace; whatever is not said is as the constants above have it."""
+        self.loaded = None
         head = {"apiVersion": "finops-policy/v1"}
         pack = self.folder / "packs" / "house-pack"
         pack.mkdir(parents=True, exist_ok=True)
@@ -155,12 +159,11 @@ class House:
         return self
 
     @property
-    def catalog(self) -> Catalog:
-        return Catalog(self.folder)
-
-    @property
     def project(self) -> Project:
-        return load(self.catalog, "house", None)
+        """The workspace as it was written last."""
+        if self.loaded is None:
+            self.loaded = load(Catalog(self.folder), "house", None)
+        return self.loaded
 
     @property
     def store(self) -> LocalStore:
@@ -286,7 +289,7 @@ class House:
         return writer.seal(known, self.key).folder
 
     def doors(self, project: Project | None = None) -> Doors:
-        return Doors(project or self.project, self.catalog.prices(), CALLER)
+        return Doors(project or self.project, prices(), CALLER)
 
     def plan(self, *things: Thing, unattended: bool = False, run: Path | None = None, **judged: Any) -> Plan:
         """Plans what a run found, and keeps the plan in the store. The proxy counts from nothing afterwards."""
@@ -336,6 +339,11 @@ class House:
         """The run id of the one remediation that is not sealed."""
         [run_id] = [each.run_id for each in self.store.remediations("house") if not each.sealed]
         return run_id
+
+
+@cache
+def prices() -> tuple[Price, ...]:
+    return Catalog(Path("/nowhere")).prices()
 
 
 def order_of(plan: Plan, refuse: str = "", approved_by: tuple[str, ...] = ("sam@house.example (engineering)",)) -> Any:

@@ -344,13 +344,14 @@ def test_a_freeze_window_that_begins_in_the_middle_holds_the_rest(house: House) 
     house.write(remediation=batches(size=1))
     things = [house.instance() for _ in range(3)]
     plan = house.plan(*things)
+
     def now() -> dt.datetime:
         return dt.datetime(2026, 11, 24, *((22, 0) if house.changing["ec2:StopInstances"] else (21, 59)), tzinfo=dt.UTC)
 
     window = Freeze("night", "UTC", hours=(22 * 60, 6 * 60))
     plan = replace(plan, valid_until=dt.datetime(2026, 12, 1, tzinfo=dt.UTC))
     found = run_applying(house, plan, freeze=(window,), now=now)
-    assert [found[each.resource_id] for each in plan.items][0] == "done"
+    assert found[plan.items[0].resource_id] == "done"
     assert house.changing["ec2:StopInstances"] == 1
     assert all("freeze window 'night'" in found[each.resource_id] for each in plan.items[1:])
 
@@ -407,9 +408,7 @@ def test_a_resumed_remediation_repeats_and_forgets_nothing(
     assert len(house.rows(applied)) == 3
 
 
-def test_what_was_begun_is_told_as_it_is_even_in_a_freeze_window(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_begun_is_told_as_it_is_even_in_a_freeze_window(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, other = house.instance(), house.instance()
     plan = house.plan(begun, other)
     run_id = break_off(house, plan, "acted", monkeypatch)

@@ -92,9 +92,7 @@ def test_without_its_copy_nothing_is_deleted(house: House) -> None:
 
 @pytest.mark.parametrize("policy", MAKERS)
 @pytest.mark.parametrize("fault", [Fault.SHORT, Fault.CUT])
-def test_an_error_although_it_took_effect_is_done_and_keeps_the_error(
-    house: House, policy: str, fault: Fault
-) -> None:
+def test_an_error_although_it_took_effect_is_done_and_keeps_the_error(house: House, policy: str, fault: Fault) -> None:
     thing = MAKERS[policy](house)
     plan = house.plan(thing)
     house.proxy.clear(always(fault, FIRST_CALL[policy]))
@@ -193,9 +191,7 @@ def test_one_bad_look_is_not_believed(house: House, monkeypatch: pytest.MonkeyPa
     assert pauses == [2.0, 4.0, 5.0, 5.0]
 
 
-def test_a_pending_copy_is_waited_for_before_the_original_goes(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pending_copy_is_waited_for_before_the_original_goes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     thing = house.volume()
     plan = house.plan(thing)
     order: list[str] = []
@@ -276,7 +272,7 @@ def test_a_network_that_dies_in_the_middle_claims_nothing(house: House) -> None:
     house.proxy.clear(lambda _call: None)
     outcomes = house.outcomes(applied)
     assert Outcome.DONE not in outcomes.values()
-    assert [outcomes[each.resource_id] for each in plan.items][0] is Outcome.UNVERIFIED
+    assert outcomes[plan.items[0].resource_id] is Outcome.UNVERIFIED
     assert [house.state(each) for each in things] == ["running", None, None]
     assert len(house.rows(applied)) == 3
 

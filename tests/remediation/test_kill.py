@@ -1,7 +1,7 @@
 """Killed anywhere (kill -9): going on neither repeats nor forgets an action.
 
-The process that applies is killed right before and right after everything that leaves a trace: each line of the journal,
-each call that changes something in AWS, each file of the evidence. By default at some of these places;
+The process that applies is killed right before and right after everything that leaves a trace: each line of the
+journal, each call that changes something in AWS, each file of the evidence. By default at some of these places;
 ``FINOPS_POLICY_LONG=1`` takes them all.
 
 This module is also that process: run as a program it has everything imported, and forks for each job that it is told.
@@ -243,7 +243,10 @@ def test_a_killed_undo_goes_on(fresh: Callable[[str], House], run: Run) -> None:
         if unsealed or len(one.store.remediations("house")) == 1:
             assert run(one, "undo") == 0, places[number - 1]
         check(one, "undo", UNDO_CALLS, Outcome.UNDONE, places[number - 1])
-        assert len(one.client("ec2").describe_volumes(Filters=[{"Name": "status", "Values": ["available"]}])["Volumes"]) == 1
+        assert (
+            len(one.client("ec2").describe_volumes(Filters=[{"Name": "status", "Values": ["available"]}])["Volumes"])
+            == 1
+        )
 
 
 if __name__ == "__main__":

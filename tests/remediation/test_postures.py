@@ -8,17 +8,11 @@ from typing import Any
 import pytest
 
 from finops_policy.model import Posture, Verdict
-from finops_policy.remediation import recipes, work
+from finops_policy.remediation import work
 from finops_policy.remediation.model import Outcome
 from finops_policy.remediation.planning import APPROVABLE, UNATTENDED, actionable
-from finops_policy.remediation.recipes import tags
 from tests.engine.faults import Fault, always
 from tests.remediation.engine_kit import ACCOUNT, POLICIES, House, held, planned, waiver
-
-
-@pytest.fixture(autouse=True)
-def _marking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipes, "RECIPES", {**tags.RECIPES, **recipes.RECIPES})
 
 
 @pytest.mark.parametrize(

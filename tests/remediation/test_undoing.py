@@ -1,4 +1,4 @@
-"""Undoing: from evidence that stands the test, the last first, as far as AWS lets it, and nothing that changed since."""
+"""Undoing: from evidence that stands the test, the last first, as far as AWS lets it, nothing that changed since."""
 
 from __future__ import annotations
 
@@ -150,9 +150,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("after", ["started", "intent", "acted", "outcome"])
-def test_a_resumed_undo_repeats_and_forgets_nothing(
-    house: House, after: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_undo_repeats_and_forgets_nothing(house: House, after: str, monkeypatch: pytest.MonkeyPatch) -> None:
     drop, keep = house.volume(), house.logs()
     applied = house.apply(house.plan(drop, keep))
     house.proxy.clear(lambda _call: None)

@@ -61,7 +61,8 @@ remediation:
     - {name: close, days_of_month: [1, -1, -2], hours: "00:00-24:00"}
 """,
     ).remediation
-    assert found.role and (found.role.name, found.role.external_id) == ("finops/writer", "acme-9")
+    assert found.role
+    assert (found.role.name, found.role.external_id) == ("finops/writer", "acme-9")
     assert found.role.via == ("arn:aws:iam::123456789012:role/hub",)
     assert found.max == Caps(5, Decimal("2.5"), Decimal("1000.50"))
     assert found.total == Caps(20, None, Decimal(5000))
