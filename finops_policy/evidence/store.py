@@ -58,17 +58,28 @@ class LocalStore:
         """Where a customer's plans lie, each in a folder of its own; there or not."""
         return self.customer_folder(customer) / "plans"
 
+    def make_plans_folder(self, customer: str) -> Path:
+        """The same, made with those above it when they are not there."""
+        folder = self.plans_folder(customer)
+        self._make_root()
+        make_folder(folder.parent, exist_ok=True)
+        make_folder(folder, exist_ok=True)
+        return folder
+
     def create(self, customer: str, run_id: str) -> BundleWriter:
         """A new, empty bundle. The store and the customer's folder are made when they are not there."""
         folder = self._run_folder(customer, run_id)
-        try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise failure("make the evidence store", self.root, error) from error
+        self._make_root()
         make_folder(folder.parent.parent, exist_ok=True)
         make_folder(folder.parent, exist_ok=True)
         make_folder(folder)
         return BundleWriter(folder, customer, run_id)
+
+    def _make_root(self) -> None:
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise failure("make the evidence store", self.root, error) from error
 
     def reopen(self, customer: str, run: str, *, remediation: bool = False) -> BundleWriter:
         """The bundle of a run, or of a remediation, that broke off: the one named, or with ``latest`` the newest."""

@@ -25,7 +25,6 @@ from finops_policy.remediation.approvals import Approval, Rejected
 from finops_policy.remediation.model import Plan
 from finops_policy.remediation.plan_file import PLAN_NAME
 
-PLANS: Final = "plans"
 APPROVALS: Final = "approvals"
 ATTEMPTS: Final = "attempts.jsonl"
 ENVELOPE_SUFFIX: Final = ".dsse.json"
@@ -37,7 +36,7 @@ def find_plan(store: LocalStore, customer: str, place: str) -> Path:
 
     Raises :class:`UsageError` when there is none.
     """
-    folder = store.customer_folder(customer) / PLANS
+    folder = store.plans_folder(customer)
     known = sorted(each.parent.name for each in folder.glob(f"*/{PLAN_NAME}")) if folder.is_dir() else []
     name = known[-1] if place == LATEST and known else place
     if name in known:

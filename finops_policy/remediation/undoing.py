@@ -47,12 +47,13 @@ class Undoing:
 
     def _item(self, visit: Visit, item: Item) -> None:
         made = self._made(item)
-        outcome, reason = Outcome.UNDONE, ""
+        outcome, reasons = Outcome.UNDONE, []
         for number in reversed(self._touched(item)):
             outcome, reason = self._step(visit, item, number, made)
+            reasons.append(reason)
             if outcome is not Outcome.UNDONE:
                 break
-        self._told.ended(item, outcome, reason)
+        self._told.ended(item, outcome, reasons[0] if outcome is Outcome.UNDONE else reasons[-1])
 
     def _not_entered(self, item: Item, reason: str) -> None:
         """What was begun before it broke off may be undone by now: nobody knows."""

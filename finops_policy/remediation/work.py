@@ -50,8 +50,7 @@ class Order:
 
 def keep_plan(plan: Plan, store: LocalStore) -> tuple[Plan, Path]:
     """Writes a plan into a folder of its own in the store."""
-    folder = store.plans_folder(plan.customer) / plan.plan_id
-    make_folder(folder.parent, exist_ok=True)
+    folder = store.make_plans_folder(plan.customer) / plan.plan_id
     make_folder(folder)
     return write_plan(plan, folder), folder
 
@@ -224,9 +223,7 @@ def _started(bundle: BundleWriter) -> dt.datetime:
 
 
 def _lock_folder(hands: Hands) -> Path:
-    folder = hands.store.plans_folder(hands.project.customer.name)
-    make_folder(folder, exist_ok=True)
-    return folder
+    return hands.store.make_plans_folder(hands.project.customer.name)
 
 
 def _read(path: Path) -> bytes:

@@ -47,7 +47,7 @@ def test_the_commands_are_the_documented_ones() -> None:
     assert {names[0] for names in commands() if names} == set(COMMANDS)
     assert {" ".join(names) for names in commands() if len(names) == 2} == {
         *("findings list", "findings show", "runs list"),
-        *("sandbox start", "sandbox status", "sandbox stop", "waiver add", "waiver check", "waiver list")
+        *("sandbox start", "sandbox status", "sandbox stop", "waiver add", "waiver check", "waiver list"),
     }
 
 

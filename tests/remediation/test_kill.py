@@ -29,7 +29,7 @@ from tests.remediation.engine_kit import READS, House, Thing, environment, order
 
 LONG = os.environ.get("FINOPS_POLICY_LONG") == "1"
 ROOT = Path(__file__).parents[2]
-SAMPLE = 8
+SAMPLE = 6
 
 
 # --- The process that is killed -------------------------------------------------------------------------------------
