@@ -272,7 +272,10 @@ def _hindrance_of(orders: Orders, visit: Visit | Failure, item: Item) -> str:
     if policy is None or policy_digest(policy) != item.policy_digest:
         return _NEW_POLICY
     try:
-        visit.forget() if item.destructive else visit.refresh()
+        if item.destructive:
+            visit.forget()
+        else:
+            visit.refresh()
         looked = _look(visit, policy, item)
         return looked if isinstance(looked, str) else _changed(orders, visit, item, looked)
     except (Exception, OutOfTimeError) as error:  # noqa: BLE001 - what cannot be looked at is held, and says why

@@ -58,7 +58,7 @@ def channel(kind: str, name: str = "", to: str = "owner", min_severity: str = "i
 
 def notice(number: int = 1, **changes: Any) -> Notice:
     made = Notice(
-        fingerprint=f"{number:016x}",
+        fingerprint=f"{number:012x}",
         policy="ec2-idle",
         title="Running EC2 instances do work",
         severity=Severity.MEDIUM,

@@ -230,12 +230,12 @@ def test_jira_gets_one_issue_a_digest_and_no_finding_twice(http: Receiver) -> No
     site = Site(http)
     sender, parcel, _ = packed("jira", notice(1), notice(2), url=http.url)
     assert sender.send(parcel) == "FIN-1"
-    assert site.issues["FIN-1"]["labels"] == ["finops-policy", label(f"{1:016x}"), label(f"{2:016x}")]
+    assert site.issues["FIN-1"]["labels"] == ["finops-policy", label(f"{1:012x}"), label(f"{2:012x}")]
     assert sender.send(parcel) == "FIN-1 (there already)"
     assert len(site.issues) == 1
     _, more, _ = packed("jira", notice(1), notice(3), url=http.url)
     assert sender.send(more) == "FIN-2; others are in FIN-1"
-    assert site.issues["FIN-2"]["labels"] == ["finops-policy", label(f"{3:016x}")]
+    assert site.issues["FIN-2"]["labels"] == ["finops-policy", label(f"{3:012x}")]
     site.done.add("FIN-1")
     assert sender.send(parcel) == "FIN-3"
 
