@@ -25,8 +25,8 @@ from finops_policy.lint.rules import RULES
 from finops_policy.marks import PLACEHOLDER
 from finops_policy.model import CompiledPolicy, Framework, Pack, Parameter, Policy, Profile
 from finops_policy.project import load
+from finops_policy.remediation.items import steps_of
 from finops_policy.remediation.marking import mark_action, remediation_of, unmark_action
-from finops_policy.remediation.planning import steps_of
 from finops_policy.remediation.recipes import recipe_of
 
 ROOT = Path(__file__).resolve().parent.parent

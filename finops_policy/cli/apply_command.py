@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from finops_policy.cli import options
-from finops_policy.errors import ExitCode
+from finops_policy.errors import ExitCode, UsageError
 
 
 @click.command(
@@ -49,29 +49,37 @@ def command(
       finops-policy apply latest --customer acme --execute
       finops-policy apply latest --customer acme --execute --resume latest
     """
+    from rich.text import Text
+
     from finops_policy.catalog import Catalog
     from finops_policy.cli import plan_view, remediation_options
-    from finops_policy.cli.console import tell_diagnostics
+    from finops_policy.cli.console import stderr, tell_diagnostics
     from finops_policy.engine.run import check_with_c7n
     from finops_policy.evidence.store import LocalStore
     from finops_policy.project import load
     from finops_policy.remediation import work
     from finops_policy.remediation.applying import rehearse
     from finops_policy.remediation.approval_files import find_plan
+    from finops_policy.spelling import plain
 
     catalog = Catalog(workspace)
     project = load(catalog, customer, profile)
     tell_diagnostics(project.malformed)
     evidence = options.store_of(workspace, store)
+    if resume and not execute:
+        raise UsageError("--resume goes on acting.", hint="Add --execute.")
     path = find_plan(LocalStore(evidence), customer, place)
     with options.aws_environment(workspace, sandbox):
         hands = remediation_options.hands_of(project, catalog, evidence, sandbox, quiet)
         order = work.approved(path, project, hands.key)
+        for each in order.rejected:
+            stderr().print(Text(plain(f"Does not count: {each.file}: {each.message} ({each.kind})"), "yellow"))
         check_with_c7n(project, {item.policy for item in order.plan.items})
         orders = hands.orders(order)
         if not execute:
             plan_view.show_rehearsal(list(rehearse(orders, hands.doors)), form)
-            return ExitCode.CLEAN
+            return ExitCode.ERROR if order.rejected else ExitCode.CLEAN
         applied = work.apply(order, hands, resume)
     plan_view.show_applied(applied, form)
-    return plan_view.exit_code(applied)
+    code = plan_view.exit_code(applied)
+    return code or (ExitCode.ERROR if order.rejected else ExitCode.CLEAN)

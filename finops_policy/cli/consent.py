@@ -12,13 +12,12 @@ from rich.text import Text
 
 from finops_policy.cli.console import stdout
 from finops_policy.customer import ApproverRole
+from finops_policy.formats.plan_html import action_words, none_found
 from finops_policy.remediation.approvals import Consent, Decision, Given, Judged, Rejected
 from finops_policy.remediation.model import Item, Plan
-from finops_policy.remediation.recipes.recipe import Undoable
 from finops_policy.spelling import plain
 
 SCHEMA = "finops-policy/approvals/v1"
-_LEAST = (Undoable.NO, Undoable.PARTLY, Undoable.YES)
 
 
 def heading(plan: Plan, judged: Judged) -> Iterator[Text]:
@@ -27,14 +26,14 @@ def heading(plan: Plan, judged: Judged) -> Iterator[Text]:
     yield Text(
         f"Plan {plain(plan.plan_id)} of {plain(plan.customer)}{' in the sandbox' if plan.sandbox else ''}", "bold"
     )
-    yield Text(f"SHA-256 {plan.digest}")
+    yield Text(f"SHA-256 {plain(plan.digest)}")
     yield Text(f"Asked for by {plain(asked + email)} at {_moment(plan.created_at)}")
     yield Text(f"Valid until {_moment(plan.valid_until)}")
     total = judged.amount
     if total.amount is None:
         yield Text(f"What it saves a month is unknown: {plain(total.reason)}", "yellow")
     else:
-        yield Text(f"It saves {total.amount:,.2f} {total.currency} a month".replace("  ", " "))
+        yield Text(f"It saves {total.amount:,.2f} {plain(total.currency)} a month".replace("  ", " "))
 
 
 def proposal(plan: Plan, judged: Judged, chosen: Collection[str]) -> Iterator[Text]:
@@ -42,11 +41,11 @@ def proposal(plan: Plan, judged: Judged, chosen: Collection[str]) -> Iterator[Te
     for item in plan.items:
         if item.id not in chosen:
             continue
-        actions = ", ".join(step.name for step in item.steps)
+        actions = ", ".join(action_words(step.action) for step in item.steps)
         line = Text.assemble((plain(item.id), "bold"), f"  {plain(actions)}  ", plain(item.arn or item.resource_id))
         yield line
         yield Text(
-            f"    {plain(item.policy)}, {plain(item.account_name)} {item.region}, owner {plain(item.owner) or '?'}"
+            f"    {plain(item.policy)}, {plain(f'{item.account_name} {item.region}')}, owner {plain(item.owner) or '?'}"
         )
         yield Text(f"    destructive: {'yes' if item.destructive else 'no'}", "bold red" if item.destructive else "")
         for step in item.steps:
@@ -59,7 +58,7 @@ def proposal(plan: Plan, judged: Judged, chosen: Collection[str]) -> Iterator[Te
         for unknown in item.dependants.unknown:
             yield Text(f"    depends on it: unknown: {plain(unknown)}", "yellow")
         if not item.dependants.found and not item.dependants.unknown:
-            yield Text("    depends on it: nothing")
+            yield Text(f"    depends on it: {plain(none_found(item))}")
         yield Text(f"    needs {_roles(judged.items[item.id].needed)}")
 
 

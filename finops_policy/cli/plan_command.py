@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import rich_click as click
 
 from finops_policy.cli import options
-from finops_policy.errors import ExitCode
+from finops_policy.errors import ExitCode, UsageError
+
+_EMAIL = re.compile(r"[^\s@<>\"',;]+@[^\s@<>\"',;]+\.[^\s@<>\"',;]+")
 
 
 @click.command("plan")
@@ -51,19 +54,28 @@ def command(
     from finops_policy.catalog import Catalog
     from finops_policy.cli import plan_view, remediation_options
     from finops_policy.cli.console import stdout, tell_diagnostics
-    from finops_policy.evidence.store import LocalStore
+    from finops_policy.evidence.store import LocalStore, read_run
     from finops_policy.files import write_atomic
     from finops_policy.formats.plan_html import PLAN_PAGE, plan_page
     from finops_policy.project import load, select_policies
-    from finops_policy.remediation.planning import APPROVABLE, UNATTENDED, actionable, make_plan
+    from finops_policy.remediation.history import History
+    from finops_policy.remediation.planning import APPROVABLE, UNATTENDED, actionable, left_out, make_plan
     from finops_policy.remediation.visiting import Doors
     from finops_policy.remediation.work import keep_plan
 
+    if requested_by and not _EMAIL.fullmatch(requested_by):
+        raise UsageError(
+            f"{requested_by!r} is no plain e-mail address.", hint="It is compared with those of the approvers."
+        )
     catalog = Catalog(workspace)
     project = load(catalog, customer, profile)
     tell_diagnostics(project.malformed)
     place = LocalStore(options.store_of(workspace, store))
-    found = place.find(customer, run)
+    found = remediation_options.verified(place.find(customer, run))
+    if read_run(found).data["sandbox"] is not sandbox:
+        hint = "Leave out --sandbox." if sandbox else "Add --sandbox."
+        raise UsageError(f"Run {found.name.removeprefix('run=')} is of the other world.", hint=hint)
+    asked = select_policies(project.compiled, policies)
     chosen = select_policies(project.compiled, policies) & actionable(project, UNATTENDED if unattended else APPROVABLE)
     told = remediation_options.told(quiet)
     with options.aws_environment(workspace, sandbox):
@@ -77,6 +89,8 @@ def command(
             policies=chosen,
             unattended=unattended,
             sandboxed=sandbox,
+            left_out={} if unattended else left_out(project, asked - chosen),
+            undone=History.read(place, customer).undone(),
             said=told.said,
         )
     plan, folder = keep_plan(plan, place)

@@ -16,6 +16,7 @@ from rich.text import Text
 from finops_policy.cli.console import stdout
 from finops_policy.cli.remediation_options import STYLES, Remediated
 from finops_policy.errors import ExitCode
+from finops_policy.formats.plan_html import action_words
 from finops_policy.remediation.model import Item, Outcome, Plan, Step
 from finops_policy.remediation.recipes.recipe import Undoable
 from finops_policy.remediation.recording import Applied
@@ -24,6 +25,8 @@ from finops_policy.spelling import plain
 
 FEW = 8
 """Reasons, or resources, that are named one by one."""
+NARROW = 40
+"""An action of more characters stands below the table instead of in it."""
 UNDO_STYLES = {Undoable.YES: "green", Undoable.PARTLY: "yellow", Undoable.NO: "bold red"}
 
 
@@ -36,15 +39,14 @@ def show(plan: Plan, folder: Path) -> None:
             for line in _notes(item):
                 console.print(line, soft_wrap=not console.is_terminal)
     show_held(plan)
-    console.print(f"Plan:   {folder}", soft_wrap=True)
-    console.print(f"SHA-256 {plan.digest}", soft_wrap=True)
+    console.print(f"Plan:   {plain(str(folder))}", soft_wrap=True)
+    console.print(f"SHA-256 {plain(plan.digest)}", soft_wrap=True)
     console.print(f"Valid until {plan.valid_until:%Y-%m-%d %H:%M} UTC.")
     if plan.items:
         world = " --sandbox" if plan.sandbox else ""
-        console.print(
-            f"Next:   finops-policy approve {plan.plan_id} --customer {plan.customer} --status", soft_wrap=True
-        )
-        console.print(f"then    finops-policy apply {plan.plan_id} --customer {plan.customer}{world}", soft_wrap=True)
+        which = plain(f"{plan.plan_id} --customer {plan.customer}")
+        console.print(f"Next:   finops-policy approve {which} --status", soft_wrap=True)
+        console.print(f"then    finops-policy apply {which}{world}", soft_wrap=True)
 
 
 def show_held(plan: Plan) -> None:
@@ -52,7 +54,7 @@ def show_held(plan: Plan) -> None:
     console = stdout()
     total = monthly(plan.items)
     count = f"{len(plan.items)} resource{'' if len(plan.items) == 1 else 's'}"
-    console.print(f"Planned: {count}, {total}. Held: {len(plan.held)}.")
+    console.print(f"Planned: {count}, {plain(str(total))}. Held: {len(plan.held)}.")
     console.print(f"Never acted on: {plan.waived} waived, {plan.unknown} unknown.")
     for reason, some in _held(plan):
         console.print(Text(f"  {len(some)} held: {plain(reason)}", "yellow"), soft_wrap=not console.is_terminal)
@@ -67,19 +69,25 @@ def _table(plan: Plan) -> Table:
     table.add_column("saves/mo", justify="right", no_wrap=True)
     place = ""
     for item in plan.items:
-        here = f"{plain(item.account_name) or item.account_id} {item.region}"
+        here = plain(f"{item.account_name or item.account_id} {item.region}")
         if here != place:
             place = here
             table.add_row("", Text(here, "bold"))
         undo = worst_undo(item)
         table.add_row(
-            Text(item.id, "dim"),
-            Text(f"{plain(item.resource_id)}\n{item.policy}"),
-            Text("\n".join(plain(step.name) for step in item.steps)),
+            Text(plain(item.id), "dim"),
+            Text(f"{plain(item.resource_id)}\n{plain(item.policy)}"),
+            Text("\n".join(map(_short, item.steps))),
             Text(undo.value, UNDO_STYLES[undo]),
             saved(item),
         )
     return table
+
+
+def _short(step: Step) -> str:
+    """The whole action, or its name where it is too long for the table."""
+    words = plain(action_words(step.action))
+    return words if len(words) <= NARROW else f"{plain(step.name)} ..."
 
 
 def saved(item: Item) -> str:
@@ -91,10 +99,15 @@ def saved(item: Item) -> str:
 
 def _notes(item: Item) -> Iterable[Text]:
     """What an approver must know and the table has no room for."""
+    head = f"  {plain(item.id)}:"
+    for step in item.steps:
+        words = plain(action_words(step.action))
+        if len(words) > NARROW:
+            yield Text(f"{head} {words}")
     for each in item.dependants.found:
-        yield Text(f"  {item.id}: {plain(each.kind)} {plain(each.id)}: {plain(each.effect)}", "yellow")
+        yield Text(f"{head} {plain(each.kind)} {plain(each.id)}: {plain(each.effect)}", "yellow")
     for unknown in item.dependants.unknown:
-        yield Text(f"  {item.id}: unknown: {plain(unknown)}", "yellow")
+        yield Text(f"{head} unknown: {plain(unknown)}", "yellow")
 
 
 def _held(plan: Plan) -> list[tuple[str, list[str]]]:
@@ -131,7 +144,7 @@ def show_undo(told: Sequence[tuple[Item, Step, Outcome]], form: str) -> None:
     for item, step, _ in told:
         undo = step.undo
         head = (f"{undo.possible.value:6}", UNDO_STYLES[undo.possible])
-        line = Text.assemble(head, f" {item.id} {step.name} {plain(item.arn or item.resource_id)}: {plain(undo.how)}")
+        line = Text.assemble(head, f" {_named(item, step.name)}: {plain(undo.how)}")
         console.print(line, soft_wrap=True)
         for lost in undo.lost:
             console.print(Text(f"       lost: {plain(lost)}", "yellow"), soft_wrap=True)
@@ -150,7 +163,7 @@ def show_applied(applied: Applied, form: str) -> None:
             console.print(_line(item, (f"{outcome.value:10}", STYLES[outcome]), reason), soft_wrap=True)
     told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
     console.print(told or "Nothing to do.")
-    console.print(f"Evidence: {applied.folder}", soft_wrap=True)
+    console.print(f"Evidence: {plain(str(applied.folder))}", soft_wrap=True)
 
 
 def show_remediated(done: Remediated) -> None:
@@ -192,13 +205,16 @@ def exit_code(applied: Applied) -> ExitCode:
     """Failed outranks unverified; what was held was held for a reason."""
     if applied.count(Outcome.FAILED):
         return ExitCode.ERROR
-    return ExitCode.INCOMPLETE if applied.count(Outcome.UNVERIFIED) else ExitCode.CLEAN
+    return ExitCode.INCOMPLETE if applied.stopped or applied.count(Outcome.UNVERIFIED) else ExitCode.CLEAN
 
 
 def _line(item: Item, head: tuple[str, str], reason: str) -> Text:
-    actions = "+".join(step.name for step in item.steps)
-    what = f" {item.id} {actions} {plain(item.arn or item.resource_id)}"
+    what = f" {_named(item, '+'.join(step.name for step in item.steps))}"
     return Text.assemble(head, what, f": {plain(reason)}" if reason else "")
+
+
+def _named(item: Item, actions: str) -> str:
+    return plain(f"{item.id} {actions} {item.arn or item.resource_id}")
 
 
 def _identity(item: Item) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Heard(Told):
     def ended(self, item: Item, outcome: Outcome, reason: str) -> None:
         line = Text.assemble(
             (f"{outcome.value:10}", STYLES[outcome]),
-            f" {item.steps[-1].name} {plain(item.arn or item.resource_id)}",
+            f" {plain(f'{item.steps[-1].name} {item.arn or item.resource_id}')}",
             f": {plain(reason)}" if reason else "",
         )
         stderr().print(line, soft_wrap=True)
@@ -66,15 +66,35 @@ def caller_of(project: Project) -> aws.Identity:
 
 def hands_of(project: Project, catalog: Catalog, store: Path, sandboxed: bool, quiet: bool) -> Hands:
     """Call it inside of ``options.aws_environment``."""
+    from finops_policy.engine.targets import find_targets
     from finops_policy.evidence.signing import SigningKey
     from finops_policy.evidence.store import LocalStore
+    from finops_policy.remediation.stepping import Patience
     from finops_policy.remediation.visiting import Doors
     from finops_policy.remediation.work import Hands
+    from finops_policy.roles import Roles
 
     caller = caller_of(project)
     key, _ = SigningKey.load_or_create(None)
     doors = Doors(project, catalog.prices(), caller)
-    return Hands(project, LocalStore(store), key, doors, caller.arn, sandboxed, told(quiet))
+    found = find_targets(project.customer, (), (), caller, Roles(project.customer, caller), lambda _: None)
+    targets = frozenset((each.account_id, each.region) for each in found.targets)
+    return Hands(project, LocalStore(store), key, doors, caller.arn, sandboxed, told(quiet), Patience(), targets)
+
+
+def verified(run: Path) -> Path:
+    """The folder of a run, if it is as it was sealed by this machine's key: nothing is planned from what somebody may
+    have changed. Raises :class:`EvidenceError`."""
+    from finops_policy.errors import EvidenceError
+    from finops_policy.evidence.signing import SigningKey
+    from finops_policy.evidence.verify import verify_bundle
+
+    key, _ = SigningKey.load_or_create(None)
+    checked = verify_bundle(run, key.public)
+    if checked.ok:
+        return run
+    message = f"{run} is not as it was sealed: {checked.problems[0].message}"
+    raise EvidenceError(message, hint="Nothing is planned from it. Run `finops-policy verify`, and make a new run.")
 
 
 def remediate(
@@ -93,6 +113,7 @@ def remediate(
     from finops_policy.files import write_atomic
     from finops_policy.formats.plan_html import PLAN_PAGE, plan_page
     from finops_policy.remediation import work
+    from finops_policy.remediation.history import History
     from finops_policy.remediation.planning import UNATTENDED, actionable, make_plan
 
     hands = hands_of(project, catalog, store, sandboxed, quiet)
@@ -104,6 +125,7 @@ def remediate(
         policies=policies & actionable(project, UNATTENDED),
         unattended=True,
         sandboxed=sandboxed,
+        undone=History.read(hands.store, project.customer.name).undone(),
         said=hands.told.said,
     )
     plan, folder = work.keep_plan(plan, hands.store)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from finops_policy.cli import options, plain_options
-from finops_policy.errors import ExitCode, UsageError
+from finops_policy.errors import ExitCode, FinopsPolicyError, UsageError
 
 if TYPE_CHECKING:
     from finops_policy.catalog import Catalog
@@ -153,13 +153,19 @@ def command(
                 make_pool=partial(pools.open_pool, executor, scheduler, workers, environment, sandbox),
                 progress=watcher,
             )
-        done = _remediated(project, catalog, place, outcome, selection, sandbox, quiet) if remediate else None
+        done, failed = None, None
+        try:
+            done = _remediated(project, catalog, place, outcome, selection, sandbox, quiet) if remediate else None
+        except FinopsPolicyError as error:  # the run is sealed: its summary is told all the same
+            failed = error
         if notify:
             _notified(project, catalog, outcome, workspace, sandbox, quiet)
     data = summary.of(read_bundle(outcome.folder, ()))
     summary.show(data, outcome.folder, form, plan_view.document(done) if done else None)
     if done and form == "text":
         plan_view.show_remediated(done)
+    if failed:
+        raise failed
     if asked.plain and form == "text" and (note := plain_options.note(project)):
         stdout().print(note, soft_wrap=True)
     code = plan_view.exit_code(done.applied) if done and done.applied else ExitCode.CLEAN
@@ -188,7 +194,6 @@ def _notified(
     """What cannot be told is told here, and stays due; the run is what it is."""
     from finops_policy.cli.console import stderr, tell_error
     from finops_policy.cli.notify_command import owner_tag, told
-    from finops_policy.errors import FinopsPolicyError
     from finops_policy.notify.service import notify
 
     try:

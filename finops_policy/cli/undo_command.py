@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from finops_policy.cli import options
-from finops_policy.errors import ExitCode
+from finops_policy.errors import ExitCode, UsageError
 
 
 @click.command(
@@ -56,13 +56,17 @@ def command(
     from finops_policy.evidence.store import LocalStore
     from finops_policy.project import load
     from finops_policy.remediation import work
+    from finops_policy.remediation.plan_file import read_plan
 
     catalog = Catalog(workspace)
+    if resume and not execute:
+        raise UsageError("--resume goes on undoing.", hint="Add --execute.")
     project = load(catalog, customer, profile)
     evidence = options.store_of(workspace, store)
     with options.aws_environment(workspace, sandbox):
         hands = remediation_options.hands_of(project, catalog, evidence, sandbox, quiet)
         folder = work.find_applied(LocalStore(evidence), customer, run, hands.key, items)
+        hands.check_world(read_plan(folder))
         if not execute:
             plan_view.show_undo(work.undoable(folder, frozenset(items)), form)
             return ExitCode.CLEAN

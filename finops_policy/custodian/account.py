@@ -10,6 +10,7 @@ never threads.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ KEY = "finops-policy:key"
 """Set in copies of resources that share their id with another."""
 CHUNK = 5000
 """Resources judged at once: some 20 MB of copies and notes, and enough that what each chunk costs does not show."""
+_PARTITION = re.compile(r"\Aarn:[^:]*:(?=[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.)", re.DOTALL)
+"""An ARN up to its service, where all of an ARN follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,16 +267,23 @@ def _arns(manager: Any, resources: Sequence[Resource], partition: str) -> list[s
         return [f"arn:{partition}:iam::{each['account_id']}:root" for each in resources]
     if not manager.has_arn():
         return [""] * len(resources)
-    return [_arn(manager, each) for each in resources]
+    return [_arn(manager, each, partition) for each in resources]
 
 
-def _arn(manager: Any, resource: Resource) -> str:
-    """Empty where the resource lacks what its ARN is made of."""
+def _arn(manager: Any, resource: Resource, partition: str) -> str:
+    """Empty where the resource lacks what its ARN is made of.
+
+    c7n makes ARNs of buckets and of global types in the partition aws, whichever it is: what it makes gets the right
+    one. What it reads, an ARN that AWS tells or an id that it takes for one, stays as it is.
+    """
     try:
         [arn] = manager.get_arns([resource])
     except READ_ERRORS:
         return ""
-    return str(arn or "")
+    model = manager.get_model()
+    if not arn or getattr(model, "arn", None) or arn == resource.get(model.id):
+        return str(arn or "")
+    return _PARTITION.sub(f"arn:{partition}:", str(arn))
 
 
 def _tags(resource: Resource) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Where c7n's own filters find a resource's ARN: for waivers in compiled policies.
 
 c7n makes an ARN in Python, of a type's metadata; a filter needs it as a key, which may be JMESPath. What is made here
-gives the same ARN, odd ones too: an id that begins with "arn" is taken for the whole ARN. A type whose manager makes
-its ARNs in a way of its own has no key, unless it is written down here.
+gives the same ARN as ``account``, odd ones too: an id that begins with "arn" is taken for the whole ARN. The partition
+is that of the region that c7n runs in, for buckets and global types as well, where c7n itself would write aws. A type
+whose manager makes its ARNs in a way of its own has no key, unless it is written down here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OWN: Final = {
     "Account.get_arns": ArnKey("join('', ['arn:{partition}:iam::', account_id, ':root'])"),
     "LogGroup.get_arns": ArnKey("arn", extra=2),  # followed by :*
-    "S3.get_arns": ArnKey("join('', ['arn:aws:s3:::', Name])"),
+    "S3.get_arns": ArnKey("join('', ['arn:{partition}:s3:::', Name])"),
 }
 """Qualified name of a manager's method -> what it does."""
 _STOCK: Final = ("QueryResourceManager.get_arns", "QueryResourceManager.generate_arn")
@@ -48,11 +49,10 @@ def key_of(manager: Any) -> ArnKey | None:
 
 
 def _generated(model: Any) -> str:
-    """As c7n's ``generate_arn``: global types are of the partition aws, whichever it is."""
+    """As c7n's ``generate_arn``, but for the partition of global types."""
     service = str(model.arn_service or model.service)
-    regional = not model.global_resource
-    partition, region = ("{partition}" if regional else "aws"), ("{region}" if regional and service != "s3" else "")
-    head = f"arn:{partition}:{service}:{region}:{{account_id}}:"
+    region = "" if model.global_resource or service == "s3" else "{region}"
+    head = f"arn:{{partition}}:{service}:{region}:{{account_id}}:"
     separator = str(model.arn_separator) if model.arn_type else ""
     named = f"{head}{model.arn_type or ''}"
     path = str(model.id)

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from finops_policy.waiver_filters import ArnKey
 
-FORMAT: Final = 6
+FORMAT: Final = 7
 """Raised whenever this module writes something else: a cache of another format is made anew."""
 _VERSION = re.compile(rb"""version\s*=\s*["']([^"'\s/\\]+)["']""")
 

@@ -1,8 +1,13 @@
-"""A plan as one self-contained HTML page for approvers, with the safety of the report's: see ``html``."""
+"""A plan as one self-contained HTML page for approvers, with the safety of the report's: see ``html``.
+
+What it says of an action and of dependants, approvers read on a terminal in the same words.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -12,9 +17,48 @@ from finops_policy import __version__
 from finops_policy.formats.html import cleaned, content_security_policy, environment, money, template
 from finops_policy.remediation.model import Item, Plan
 from finops_policy.remediation.plan_file import plan_bytes
+from finops_policy.remediation.recipes import recipe_of
+from finops_policy.remediation.recipes.common import NoDependants, joined
 from finops_policy.remediation.totals import monthly, worst_undo
 
 PLAN_PAGE = "plan.html"
+_WORD = re.compile(r"[\w*/.:@+-]+")
+
+
+def action_words(action: Mapping[str, Any]) -> str:
+    """All of an action on one line, its parameters by name: ``modify size-percent=900 volume-type=io2``.
+
+    Values are JSON, but for text without quotes where nothing can be mistaken. The same action has the same words.
+    Control characters may stand in it: what shows it spells them.
+    """
+    parameters = (f"{_word(key)}={_word(action[key])}" for key in sorted(action, key=str) if key != "type")
+    return " ".join([_word(action["type"]), *parameters])
+
+
+def _word(value: Any) -> str:
+    """Quoted where it could be taken for a number or for several words."""
+    if isinstance(value, str) and _WORD.fullmatch(value) and not _is_json(value):
+        return value
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def none_found(item: Item) -> str:
+    """What may be said of an item without dependants, found or unknown: whether anybody looked for them."""
+    recipes = {step.name: recipe_of(item.resource_type, step.name) for step in item.steps}
+    if strange := [name for name, recipe in recipes.items() if recipe is None]:
+        return f"unknown: nobody knows what {joined(strange)} may break"
+    asked = [name for name, recipe in recipes.items() if not isinstance(recipe, NoDependants)]
+    if asked:
+        return "nothing found"
+    return f"not looked for: {joined(list(recipes))} {'are' if len(recipes) > 1 else 'is'} taken to break nothing else"
 
 
 def plan_page(plan: Plan, title: str) -> str:
@@ -25,6 +69,9 @@ def plan_page(plan: Plan, title: str) -> str:
     for raw, item in zip(document["items"], plan.items, strict=True):
         raw["saves"], raw["undo"] = _saves(item), worst_undo(item).value
         raw["values"] = [_values(step["before"]) for step in raw["steps"]]
+        raw["acts"] = [action_words(step.action) for step in item.steps]
+        alone = not (item.dependants.found or item.dependants.unknown)
+        raw["alone"] = none_found(item) if alone else ""
     held: dict[str, list[dict[str, Any]]] = {}
     for each in document["held"]:
         held.setdefault(each["reason"], []).append(each)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -12,32 +13,35 @@ from finops_policy.customer import Batches, Freeze
 from finops_policy.failures import Failure, OutOfTimeError, explain
 from finops_policy.model import CompiledPolicy, Target, Verdict
 from finops_policy.remediation.freeze import frozen
+from finops_policy.remediation.items import difference, expected_actions, make_item, policy_digest, without_withheld
 from finops_policy.remediation.journal import Journal
+from finops_policy.remediation.marking import remediation_of, unmark_action
 from finops_policy.remediation.model import Item, Outcome, Plan
-from finops_policy.remediation.planning import policy_digest, without_withheld
-from finops_policy.remediation.recipes import recipe_of
+from finops_policy.remediation.recipes import COPYING, recipe_of
 from finops_policy.remediation.recipes.recipe import Recipe, State
 from finops_policy.remediation.stepping import Patience, Stepper, subject_of
 from finops_policy.remediation.visiting import Doors, Look, Visit
 
-UNMARK = "remove-tag"
-"""A last step that tidies up: the resource need not be noncompliant any more."""
-
 _NEW_POLICY = "the policy has changed since the plan: make a new one"
-
+ENTERED = 600.0
+"""Seconds after which a target is entered anew: credentials and the time allowed for a visit end."""
 Consent = Callable[[Item], str]
 """Why an item may not be acted on, as far as people decide that; empty when it may. Asked before every batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """How a plan is applied. ``consent`` is asked anew before each batch: approvals expire."""
+    """How a plan is applied. ``consent`` is asked anew before each step: approvals expire. ``objections`` say of an
+    item's id why it may not be acted on, whoever agrees: caps of now, accounts that are the customer's no more, what
+    was done already. ``who`` is written down with each step: ``by`` and ``approved_by``."""
 
     plan: Plan
     consent: Consent
+    objections: Mapping[str, str]
     batches: Batches
     freeze: tuple[Freeze, ...]
     withheld: tuple[str, ...]
+    who: Callable[[Item], Mapping[str, Any]]
     patience: Patience = field(default_factory=Patience)
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
 
@@ -55,7 +59,8 @@ def rehearse(orders: Orders, doors: Doors) -> Iterator[tuple[Item, str]]:
     for target, items in groupby(orders.plan.items, _target):
         visit = doors.open(target)
         for item in items:
-            yield item, _hindrance_of(orders, visit, item)
+            found = _halt_of(orders) or _agreed(orders, visit, item)
+            yield item, found if isinstance(found, str) else ""
 
 
 class Applying:
@@ -66,7 +71,7 @@ class Applying:
         self._doors = doors
         self._journal = journal
         self._told = told
-        self._stepper = Stepper(journal, orders.patience)
+        self._stepper = Stepper(journal, orders.patience, orders.who, orders.withheld)
 
     def run(self) -> None:
         """Acts until everything is done, held or has failed; where it broke off before, from there."""
@@ -91,40 +96,44 @@ class Applying:
         """Why nothing more is acted on."""
         if self._journal.log.stopped:
             return self._journal.log.stopped
-        now, plan = self._orders.now(), self._orders.plan
-        if now >= plan.valid_until:
-            return f"the plan is valid until {plan.valid_until:%Y-%m-%d %H:%M} UTC"
-        return frozen(now, self._orders.freeze)
+        return _halt_of(self._orders)
 
     def _visit(self, target: Target, items: Sequence[Item]) -> None:
         waiting = [each for each in items if not self._ended(each)]
         if waiting:
-            visit = self._doors.open(target)
+            visit, since = self._doors.open(target), time.monotonic()
             for item in waiting:
+                if time.monotonic() - since > ENTERED:
+                    visit, since = self._doors.open(target), time.monotonic()
                 self._item(visit, item)
 
     def _item(self, visit: Visit | Failure, item: Item) -> None:
-        if not self._begun(item) and (reason := _hindrance_of(self._orders, visit, item)):
-            self._hold([item], reason)
-            return
+        look = None
+        if not self._begun(item):
+            found = _agreed(self._orders, visit, item)
+            if isinstance(found, str):
+                self._hold([item], found)
+                return
+            look = found
         if isinstance(visit, Failure):
             outcomes = [self._journal.log.step(item.id, number).outcome for number in range(len(item.steps))]
             outcome = self._stepper.leave(item, outcomes.index(None), _not_entered(visit))
             self._told.ended(item, outcome, _not_entered(visit))
             return
         for number in range(len(item.steps)):
-            outcome = self._step(visit, item, number)
+            outcome = self._step(visit, item, number, look)
+            look = None
             if outcome is not Outcome.DONE:
                 break
         last = self._journal.log.step(item.id, number)
         self._told.ended(item, outcome, last.error or last.reason)
 
-    def _step(self, visit: Visit, item: Item, number: int) -> Outcome:
+    def _step(self, visit: Visit, item: Item, number: int, look: Look | None) -> Outcome:
         step = item.steps[number]
         recipe, policy = recipe_of(item.resource_type, step.name), visit.policies.get(item.policy)
         if recipe is None or policy is None:
             return self._stepper.leave(item, number, f"{step.name} of {item.policy} is not known any more")
-        moment = _Moment(self._orders, visit, item, number, recipe, policy, self._halt)
+        moment = _Moment(self._orders, visit, item, number, recipe, policy, self._halt, look)
         log = self._stepper.take(item, number, recipe, visit.site, moment.before, moment.act, moment.hindrance)
         return log.outcome or Outcome.UNVERIFIED
 
@@ -162,9 +171,11 @@ class Applying:
             visit = self._doors.open(target)
             for item in items:
                 if reason := self._not_as_left(visit, item):
-                    self._journal.write(
-                        "stopped", reason=f"the canary {item.resource_id} is not as it was left: {reason}"
-                    )
+                    told = f"it was done, and is not as it was left: {reason}"
+                    self._stepper.doubt(item, len(item.steps) - 1, told)
+                    reason = f"stopped: the canary {item.resource_id} is not as it was left: {reason}"
+                    self._journal.write("stopped", reason=reason)
+                    self._told.said(f"Nothing more is acted on, {reason}.")
                     return
         self._journal.write("canary")
 
@@ -210,6 +221,7 @@ class _Moment:
         recipe: Recipe,
         policy: CompiledPolicy,
         halt: Callable[[], str],
+        looked: Look | None,
     ) -> None:
         self._orders = orders
         self._visit = visit
@@ -218,36 +230,44 @@ class _Moment:
         self._recipe = recipe
         self._policy = policy
         self._halt = halt
+        self._looked = looked
         self._resource: Mapping[str, Any] = {}
 
     def hindrance(self) -> str:
         """Looks anew, and asks people and the calendar anew, since the step before may have taken hours, or days where
         it broke off."""
-        item, visit = self._item, self._visit
-        if self._number:
-            visit.forget()
+        item, visit, step = self._item, self._visit, self._item.steps[self._number]
+        if self._looked is not None:
+            self._resource = self._looked.judgement.resource
+            return ""
+        visit.forget()
         try:
-            if self._number and item.steps[self._number].name == UNMARK:
+            if self._number and step.action == unmark_action(self._policy):
                 self._resource = visit.described(self._policy, item.resource_id)
                 return ""
-            if reason := self._halt() or self._orders.consent(item):
+            if reason := self._halt() or _objection(self._orders, item):
                 return reason
-            if policy_digest(self._policy) != item.policy_digest:
-                return _NEW_POLICY
-            looked = _look(visit, self._policy, item)
+            if any(each.name not in COPYING for each in item.steps[: self._number]):
+                return self._after_own_act()
+            found = _agreed(self._orders, visit, item)
         except (Exception, OutOfTimeError) as error:  # noqa: BLE001 - what cannot be looked at is held, and says why
             return f"it cannot be looked at again: {explain(error).message}"
-        if isinstance(looked, str):
-            return looked
-        self._resource = looked.judgement.resource
+        if isinstance(found, str):
+            return found
+        self._resource = found.judgement.resource
         return ""
+
+    def _after_own_act(self) -> str:
+        """The resource may be in order by now, through the item's own steps: it must only be there still."""
+        if policy_digest(self._policy) != self._item.policy_digest:
+            return _NEW_POLICY
+        self._resource = self._visit.described(self._policy, self._item.resource_id)
+        return "" if self._resource else "gone since the step before"
 
     def before(self) -> Mapping[str, Any]:
         step = self._item.steps[self._number]
-        return without_withheld(
-            self._recipe.before(self._visit.site, subject_of(self._item), self._resource, step.action),
-            self._orders.withheld,
-        )
+        found = self._recipe.before(self._visit.site, subject_of(self._item), self._resource, step.action)
+        return without_withheld(found, self._orders.withheld)
 
     def act(self, before: Mapping[str, Any]) -> str:
         step, visit = self._item.steps[self._number], self._visit
@@ -262,9 +282,22 @@ class _Moment:
         return failure.message if failure else ""
 
 
-def _hindrance_of(orders: Orders, visit: Visit | Failure, item: Item) -> str:
-    """Why an item is not acted on: people, the policy, the resource as it is now, or what changed since the plan."""
-    if reason := orders.consent(item):
+def _halt_of(orders: Orders) -> str:
+    """Why nothing at all is acted on now."""
+    now, plan = orders.now(), orders.plan
+    if now >= plan.valid_until:
+        return f"the plan is valid until {plan.valid_until:%Y-%m-%d %H:%M} UTC"
+    return frozen(now, orders.freeze)
+
+
+def _objection(orders: Orders, item: Item) -> str:
+    return orders.objections.get(item.id, "") or orders.consent(item)
+
+
+def _agreed(orders: Orders, visit: Visit | Failure, item: Item) -> Look | str:
+    """The resource as it is now, if acting on it is just what people agreed to; else why not: people, the policy, the
+    resource, or what the plan says of it."""
+    if reason := _objection(orders, item):
         return reason
     if isinstance(visit, Failure):
         return _not_entered(visit)
@@ -272,12 +305,15 @@ def _hindrance_of(orders: Orders, visit: Visit | Failure, item: Item) -> str:
     if policy is None or policy_digest(policy) != item.policy_digest:
         return _NEW_POLICY
     try:
-        if item.destructive:
+        if item.destructive or remediation_of(policy)["destructive"]:
             visit.forget()
         else:
             visit.refresh()
         looked = _look(visit, policy, item)
-        return looked if isinstance(looked, str) else _changed(orders, visit, item, looked)
+        if isinstance(looked, str):
+            return looked
+        now = make_item(visit, policy, looked, expected_actions(item, policy), orders.withheld)
+        return difference(item, now) or looked
     except (Exception, OutOfTimeError) as error:  # noqa: BLE001 - what cannot be looked at is held, and says why
         return f"it cannot be looked at again: {explain(error).message}"
 
@@ -296,28 +332,6 @@ def _look(visit: Visit, policy: CompiledPolicy, item: Item) -> Look | str:
     if look.judgement.verdict is not Verdict.NONCOMPLIANT:
         return "compliant now"
     return look
-
-
-def _changed(orders: Orders, visit: Visit, item: Item, look: Look) -> str:
-    """What is not as it was planned, of the values that matter."""
-    told = []
-    for step in item.steps:
-        recipe = recipe_of(item.resource_type, step.name)
-        if recipe is None:
-            return f"{step.name} is not known any more"
-        found = recipe.before(visit.site, subject_of(item), look.judgement.resource, step.action)
-        now = without_withheld(found, orders.withheld)
-        told += [
-            f"{key} was {_shown(step.before.get(key))} and is {_shown(now.get(key))}"
-            for key in sorted({*step.before, *now})
-            if not key.startswith("_") and step.before.get(key) != now.get(key)
-        ]
-    return f"changed since the plan: {'; '.join(dict.fromkeys(told))}" if told else ""
-
-
-def _shown(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _not_entered(failure: Failure) -> str:

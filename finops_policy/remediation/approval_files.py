@@ -28,6 +28,8 @@ from finops_policy.remediation.plan_file import PLAN_NAME
 APPROVALS: Final = "approvals"
 ATTEMPTS: Final = "attempts.jsonl"
 ENVELOPE_SUFFIX: Final = ".dsse.json"
+UNATTENDED_SUFFIX: Final = "-unattended"
+"""Of the ids of plans that were not made for people: ``latest`` passes them over."""
 _MOST_BYTES: Final = 1 << 20
 
 
@@ -38,7 +40,8 @@ def find_plan(store: LocalStore, customer: str, place: str) -> Path:
     """
     folder = store.plans_folder(customer)
     known = sorted(each.parent.name for each in folder.glob(f"*/{PLAN_NAME}")) if folder.is_dir() else []
-    name = known[-1] if place == LATEST and known else place
+    mine = [each for each in known if not each.endswith(UNATTENDED_SUFFIX)]
+    name = mine[-1] if place == LATEST and mine else place
     if name in known:
         return folder / name / PLAN_NAME
     path = Path(place)

@@ -28,6 +28,8 @@ class StepLog:
     """What the journal says of one step of an item. ``before`` is what was read just before acting; None: not begun."""
 
     before: Mapping[str, Any] | None = None
+    by: str = ""
+    approved_by: tuple[str, ...] = ()
     acted: bool = False
     error: str = ""
     outcome: Outcome | None = None
@@ -40,10 +42,14 @@ class StepLog:
 @dataclass(slots=True)
 class Log:
     """A journal as read: steps by item id and number, items that were held, with the reason and when, why nothing more
-    was acted on, and whether the canary was looked at again."""
+    was acted on, and whether the canary was looked at again. ``kind``, ``undoes`` and ``unattended`` are what it was
+    begun as."""
 
     steps: dict[tuple[str, int], StepLog] = field(default_factory=dict)
     held: dict[str, tuple[str, str]] = field(default_factory=dict)
+    kind: str = ""
+    undoes: str = ""
+    unattended: bool = False
     stopped: str = ""
     canary: bool = False
 
@@ -53,7 +59,10 @@ class Log:
     def take(self, line: Mapping[str, Any]) -> None:
         """Raises KeyError, TypeError or ValueError on a line that is none of ours."""
         event = line["event"]
-        if event == "held":
+        if event == "started":
+            self.kind, self.undoes = line.get("kind", ""), line.get("undoes", "")
+            self.unattended = line.get("unattended", False)
+        elif event == "held":
             self.held[line["item"]] = line["reason"], line["at"]
         elif event == "stopped":
             self.stopped = line["reason"]
@@ -62,7 +71,8 @@ class Log:
         elif event in ("intent", "acted", "outcome"):
             step = self.step(line["item"], line["step"])
             if event == "intent":
-                step.before = line["before"]
+                step.before, step.by = line["before"], line.get("by", "")
+                step.approved_by = tuple(line.get("approved_by", ()))
             elif event == "acted":
                 step.acted, step.error, step.made = True, line["error"], line.get("made", {})
             else:
@@ -112,13 +122,16 @@ class Journal:
         self.log.take(json.loads(data))
 
 
-def read_journal(folder: Path) -> Log:
-    """The journal of the bundle at ``folder``. Raises :class:`EvidenceError`."""
+def read_journal(folder: Path, *, torn: bool = False) -> Log:
+    """The journal of the bundle at ``folder``; with ``torn`` its last line may be torn. Raises
+    :class:`EvidenceError`."""
     path, log = folder / JOURNAL, Log()
     try:
         data = path.read_bytes()
     except OSError as error:
         raise failure("read", path, error) from error
+    if torn:
+        data = data[: data.rfind(b"\n") + 1]
     for number, line in enumerate(data.splitlines(), 1):
         log.take(_parsed(line, path, number))
     return log

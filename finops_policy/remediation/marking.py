@@ -65,8 +65,8 @@ def mark_of(visit: Visit, policy: CompiledPolicy, look: Look, today: dt.date) ->
     """Raises what c7n raises."""
     says = look.judgement.tags.get(tag_of(policy.name), "")
     day = _day_of(says, _op(policy))
-    if day is None:
-        return Mark(Marked.NOT)
+    if day is None or (day - today).days > grace_of(policy) + 1:
+        return Mark(Marked.NOT)  # a day beyond the grace is none of ours, and would shield the resource
     resource = look.judgement.resource
     if not acting.marked_and_due(visit.account, policy, tag_of(policy.name), _op(policy), [resource]):
         return Mark(Marked.WAITING, says)

@@ -22,6 +22,7 @@ from finops_policy.project import Project
 from finops_policy.remediation.journal import Log, StepLog
 from finops_policy.remediation.model import Item, Outcome, Plan, Record
 from finops_policy.remediation.plan_file import plan_bytes
+from finops_policy.remediation.recipes import COPYING
 
 RANK = (Outcome.FAILED, Outcome.UNVERIFIED, Outcome.HELD, Outcome.UNDONE, Outcome.DONE)
 """What became of an item is the first of these that became of a step."""
@@ -51,11 +52,13 @@ class People:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A sealed remediation. ``outcomes`` are items with what became of each, and why."""
+    """A sealed remediation. ``outcomes`` are items with what became of each, and why; ``stopped`` says why nothing more
+    was acted on, if so."""
 
     run_id: str
     folder: Path
     outcomes: tuple[tuple[Item, Outcome, str], ...]
+    stopped: str = ""
 
     def count(self, outcome: Outcome) -> int:
         return sum(1 for _, each, _ in self.outcomes if each is outcome)
@@ -111,7 +114,7 @@ def seal(
         },
         key,
     )
-    return Applied(bundle.run_id, bundle.folder, outcomes)
+    return Applied(bundle.run_id, bundle.folder, outcomes, log.stopped)
 
 
 def outcome_of(item: Item, log: Log) -> tuple[Outcome, str]:
@@ -122,10 +125,22 @@ def outcome_of(item: Item, log: Log) -> tuple[Outcome, str]:
     if not ended:
         return Outcome.HELD, log.stopped or "it was not reached"
     outcome = next(each for each in RANK if any(step.outcome is each for _, step in ended))
+    if outcome is Outcome.HELD and len(ended) > 1:
+        return _held_half_way(item, ended)
     reasons = [step.error or step.reason for _, step in ended if step.outcome is outcome]
     if outcome is Outcome.DONE and len(ended) < len(item.steps):
         return Outcome.UNVERIFIED, f"{item.steps[len(ended)].name} was not reached"
     return outcome, reasons[-1]
+
+
+def _held_half_way(item: Item, ended: Sequence[tuple[int, StepLog]]) -> tuple[Outcome, str]:
+    """A copy that was made before changes nothing; an act that stands alone is not what was agreed to."""
+    done = [item.steps[number].name for number, step in ended if step.outcome is not Outcome.HELD]
+    number, held = next((number, step) for number, step in ended if step.outcome is Outcome.HELD)
+    name, reason = item.steps[number].name, held.reason
+    if set(done) <= COPYING:
+        return Outcome.HELD, f"{reason} ({' and '.join(done)} was made before)"
+    return Outcome.FAILED, f"{' and '.join(done)} is done, and {name} was held: {reason}"
 
 
 def _steps(item: Item, log: Log) -> Iterator[tuple[int, StepLog]]:
@@ -161,8 +176,8 @@ def _record(item: Item, plan: Plan, people: People, kind: Kind, number: int, ste
         reason=step.reason,
         error=step.error,
         requested_by=plan.requested_by.email or plan.requested_by.arn,
-        approved_by=people.approved_by(item),
-        executed_by=people.executed_by,
+        approved_by=step.approved_by if step.by else people.approved_by(item),
+        executed_by=step.by or people.executed_by,
         before=step.before or {},
         after=step.after,
         made=step.made,

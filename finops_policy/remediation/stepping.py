@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finops_policy.failures import OutOfTimeError, explain
+from finops_policy.remediation.items import without_withheld
 from finops_policy.remediation.journal import Journal, StepLog
 from finops_policy.remediation.model import Item, Outcome
 from finops_policy.remediation.recipes.recipe import Recipe, Seen, Site, State, Subject
@@ -29,7 +30,7 @@ class Patience:
     seconds: float = 1800.0
     pause: float = 2.0
     longest: float = 30.0
-    looks: int = 4
+    looks: int = 6
     sleep: Callable[[float], None] = time.sleep
 
 
@@ -40,9 +41,18 @@ def subject_of(item: Item) -> Subject:
 class Stepper:
     """Takes steps, and takes them back, writing everything down."""
 
-    def __init__(self, journal: Journal, patience: Patience) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        patience: Patience,
+        who: Callable[[Item], Mapping[str, Any]],
+        withheld: tuple[str, ...],
+    ) -> None:
+        """``who`` is written down with what is meant; of tags whose keys fit ``withheld`` no value is."""
         self._journal = journal
         self._patience = patience
+        self._who = who
+        self._withheld = withheld
 
     def take(
         self,
@@ -70,7 +80,8 @@ class Stepper:
                         reason = f"what undoing it needs cannot be read: {explain(failed).message}"
                         self._end(item, number, Outcome.HELD, Seen(State.NOT_REACHED, reason), "")
                         return self._log(item, number)
-                    self._journal.write("intent", item=item.id, step=number, action=action, before=values)
+                    who = self._who(item)
+                    self._journal.write("intent", item=item.id, step=number, action=action, before=values, **who)
                 error = act(self._log(item, number).before or {})
                 self._journal.write("acted", item=item.id, step=number, error=error)
             else:
@@ -99,9 +110,8 @@ class Stepper:
         log = self._log(item, number)
         if log.outcome is None and not log.acted:
             if log.before is None:
-                self._journal.write(
-                    "intent", item=item.id, step=number, action=f"{UNDO}{action['type']}", before=before
-                )
+                name, who = f"{UNDO}{action['type']}", self._who(item)
+                self._journal.write("intent", item=item.id, step=number, action=name, before=before, **who)
             there = self._once(undone).state is State.REACHED
             error, new = ("", {}) if there else again()
             self._journal.write("acted", item=item.id, step=number, error=error, made=new)
@@ -127,6 +137,10 @@ class Stepper:
         self._end(item, number, outcome, Seen(State.UNKNOWN, reason), log.error)
         return outcome
 
+    def doubt(self, item: Item, number: int, reason: str) -> None:
+        """What was seen done is not so any more."""
+        self._end(item, number, Outcome.UNVERIFIED, Seen(State.UNKNOWN, reason), "")
+
     def _log(self, item: Item, number: int) -> StepLog:
         return self._journal.log.step(item.id, number)
 
@@ -142,7 +156,7 @@ class Stepper:
             outcome=outcome.value,
             reason=seen.says,
             error=error,
-            after=seen.after,
+            after=without_withheld(seen.after, self._withheld),
             made={**self._log(item, number).made, **seen.made},
         )
 

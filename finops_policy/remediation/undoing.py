@@ -9,6 +9,7 @@ from typing import Any
 from finops_policy.failures import Failure
 from finops_policy.model import Target
 from finops_policy.remediation.applying import Told
+from finops_policy.remediation.items import is_unmark
 from finops_policy.remediation.journal import Journal, Log
 from finops_policy.remediation.model import Item, Outcome, Plan
 from finops_policy.remediation.recipes import recipe_of
@@ -23,13 +24,26 @@ TOUCHED = frozenset({Outcome.DONE, Outcome.UNVERIFIED, Outcome.FAILED})
 class Undoing:
     """One remediation being taken back. ``plan.items`` are in the order they are undone in; ``done`` is its journal."""
 
-    def __init__(self, plan: Plan, done: Log, doors: Doors, journal: Journal, told: Told, patience: Patience) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        done: Log,
+        doors: Doors,
+        journal: Journal,
+        told: Told,
+        patience: Patience,
+        by: str,
+        withheld: tuple[str, ...],
+        later: Mapping[str, str],
+    ) -> None:
+        """``later``: item id -> the run that acted on it since, whose doing an undo must not take for its own."""
         self._plan = plan
+        self._later = later
         self._done = done
         self._doors = doors
         self._journal = journal
         self._told = told
-        self._stepper = Stepper(journal, patience)
+        self._stepper = Stepper(journal, patience, lambda _item: {"by": by, "approved_by": []}, withheld)
 
     def run(self) -> None:
         for target, items in groupby(self._plan.items, lambda each: Target(each.account_id, each.region)):
@@ -40,6 +54,8 @@ class Undoing:
             for item in waiting:
                 if not self._touched(item):
                     self._hold(item, "nothing was done to it")
+                elif item.id in self._later and not self._begun(item):
+                    self._hold(item, f"run {self._later[item.id]} acted on it since")
                 elif isinstance(visit, Failure):
                     self._not_entered(item, f"its account cannot be entered: {visit.message}")
                 else:
@@ -82,8 +98,15 @@ class Undoing:
         return self._stepper.leave(item, number, reason), reason
 
     def _touched(self, item: Item) -> list[int]:
-        steps = range(len(item.steps))
-        return [number for number in steps if self._done.step(item.id, number).outcome in TOUCHED]
+        """The steps to take back. A mark that went with an act stays gone: it would be due at once."""
+        return [
+            number
+            for number, step in enumerate(item.steps)
+            if self._done.step(item.id, number).outcome in TOUCHED and not (number and is_unmark(step))
+        ]
+
+    def _begun(self, item: Item) -> bool:
+        return any(self._journal.log.step(item.id, number).before is not None for number in range(len(item.steps)))
 
     def _made(self, item: Item) -> dict[str, Any]:
         made: dict[str, Any] = {}

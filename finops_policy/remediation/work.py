@@ -6,12 +6,14 @@ import datetime as dt
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from finops_policy.customer import Customer
 from finops_policy.errors import EvidenceError, UsageError, did_you_mean
 from finops_policy.evidence.bundle import BundleWriter
+from finops_policy.evidence.canonical import encode
 from finops_policy.evidence.chain import locked, read_head
 from finops_policy.evidence.layout import PLAN, RUN_RECORD, new_run_id
 from finops_policy.evidence.signing import PublicKey, SigningKey
@@ -19,13 +21,16 @@ from finops_policy.evidence.store import LATEST, LocalStore, read_run
 from finops_policy.evidence.verify import verify_bundle
 from finops_policy.files import failure, make_folder
 from finops_policy.project import Project
+from finops_policy.remediation import limits
 from finops_policy.remediation.applying import Applying, Consent, Orders, Told
 from finops_policy.remediation.approval_files import APPROVALS, ATTEMPTS, read_envelopes, record_attempts
-from finops_policy.remediation.approvals import Judged, judge_approvals
+from finops_policy.remediation.approvals import Judged, Rejected, judge_approvals
 from finops_policy.remediation.deciding import attempts_recorded, open_plan
-from finops_policy.remediation.journal import JOURNAL, Journal, read_journal
+from finops_policy.remediation.history import History
+from finops_policy.remediation.journal import JOURNAL, Journal, Log, read_journal
 from finops_policy.remediation.model import Item, Outcome, Plan, Step
 from finops_policy.remediation.plan_file import parse_plan, plan_bytes, read_plan, write_plan
+from finops_policy.remediation.planning import VALID, populations
 from finops_policy.remediation.recording import APPLY, Applied, Kind, People, seal, write_plan_copy
 from finops_policy.remediation.stepping import UNDO, Patience
 from finops_policy.remediation.undoing import TOUCHED, Undoing
@@ -39,13 +44,17 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A plan to apply, by whom. ``consent`` says why people do not let an item be acted on."""
+    """A plan to apply. ``consent`` says why people do not let an item be acted on, ``approved_by`` who agreed to it;
+    ``files`` are name -> bytes for the evidence, as they are when they are asked for; ``rejected`` approvals do not
+    count."""
 
     plan: Plan
     consent: Consent
     approved_by: Callable[[Item], tuple[str, ...]]
-    approvals: tuple[str, ...]
-    files: Mapping[str, bytes]
+    approvals: Callable[[], tuple[str, ...]]
+    files: Callable[[], Mapping[str, bytes]]
+    rejected: tuple[Rejected, ...] = ()
+    unattended: bool = False
 
 
 def keep_plan(plan: Plan, store: LocalStore) -> tuple[Plan, Path]:
@@ -57,7 +66,7 @@ def keep_plan(plan: Plan, store: LocalStore) -> tuple[Plan, Path]:
 
 def unattended(plan: Plan) -> Order:
     """A plan of what the profile's postures let be done without asking anybody."""
-    return Order(plan, lambda _item: "", lambda _item: (AUTO,), (AUTO,), {})
+    return Order(plan, lambda _item: "", lambda _item: (AUTO,), lambda: (AUTO,), dict, unattended=True)
 
 
 def approved(path: Path, project: Project, key: SigningKey) -> Order:
@@ -69,20 +78,34 @@ def approved(path: Path, project: Project, key: SigningKey) -> Order:
     with attempts_recorded(folder):
         plan = open_plan(folder / PLAN, project.customer)
     desk = _Desk(folder, plan, project.customer, key.public)
-    first = desk.judged()
-    record_attempts(folder, plan, first.rejected, dt.datetime.now(dt.UTC))
+    rejected = desk.judged().rejected
+    record_attempts(folder, plan, rejected, dt.datetime.now(dt.UTC))
 
-    def consent(item: Item) -> str:
-        each = desk.judged().items[item.id]
-        if each.refused_by:
-            return f"refused by {', '.join(map(str, each.refused_by))}: {each.refused_by[0].approval.comment}"
-        return f"not approved: {' and '.join(each.missing)} must still approve" if each.missing else ""
+    def files() -> dict[str, bytes]:
+        """Whoever verifies needs the people, their keys and the rules as well."""
+        found = {f"{APPROVALS}/{name}": data for name, data in read_envelopes(folder)}
+        people = {"approvers": project.customer.approvers, "approval": project.customer.approval}
+        found["approvers.json"] = (encode(jsonable(people), indent=2) + "\n").encode()
+        attempts = folder / ATTEMPTS
+        return {**found, ATTEMPTS: _read(attempts)} if attempts.exists() else found
 
-    files = {f"{APPROVALS}/{name}": data for name, data in read_envelopes(folder)}
-    attempts = folder / ATTEMPTS
-    if attempts.exists():
-        files[ATTEMPTS] = _read(attempts)
-    return Order(plan, consent, lambda item: first.items[item.id].approved_by, tuple(map(str, first.given)), files)
+    return Order(
+        plan,
+        desk.objection,
+        lambda item: desk.judged().items[item.id].approved_by,
+        lambda: tuple(map(str, desk.judged().given)),
+        files,
+        rejected,
+    )
+
+
+def jsonable(value: Any) -> Any:
+    """Dataclasses as mappings, without the places where they were written."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: jsonable(getattr(value, each.name)) for each in fields(value) if each.name != "mark"}
+    if isinstance(value, Mapping):
+        return {key: jsonable(item) for key, item in value.items()}
+    return [jsonable(each) for each in value] if isinstance(value, tuple | list | set | frozenset) else value
 
 
 class _Desk:
@@ -104,10 +127,21 @@ class _Desk:
             self._since = time.monotonic()
         return self._judged
 
+    def objection(self, item: Item) -> str:
+        """Why people do not let an item be acted on now."""
+        try:
+            each = self.judged().items[item.id]
+        except EvidenceError as error:
+            return f"its approvals cannot be read: {error.message}"
+        if each.refused_by:
+            return f"refused by {', '.join(map(str, each.refused_by))}: {each.refused_by[0].approval.comment}"
+        return f"not approved: {' and '.join(each.missing)} must still approve" if each.missing else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What applying and undoing need, whatever the plan."""
+    """What applying and undoing need, whatever the plan. ``targets`` are account id and region of all that the customer
+    has now; None only where nobody has looked."""
 
     project: Project
     store: LocalStore
@@ -117,16 +151,51 @@ class Hands:
     sandboxed: bool
     told: Told
     patience: Patience = field(default_factory=Patience)
+    targets: frozenset[tuple[str, str]] | None = None
 
     def orders(self, order: Order) -> Orders:
-        """How a plan is applied for this customer. Raises :class:`UsageError` for a plan of the other world."""
-        if order.plan.sandbox is not self.sandboxed:
-            where = "for the sandbox" if order.plan.sandbox else "for AWS"
-            hint = "Apply it with --sandbox." if order.plan.sandbox else "Apply it without --sandbox."
-            raise UsageError(f"Plan {order.plan.plan_id} is {where}.", hint=hint)
-        settings = self.project.customer.remediation
-        withheld = self.project.profile.redacted_tags
-        return Orders(order.plan, order.consent, settings.batches, settings.freeze, withheld, self.patience)
+        """How a plan is applied for this customer. Raises :class:`UsageError` for a plan of another world or profile,
+        and :class:`EvidenceError` for one that is valid for longer than plans are."""
+        plan, settings = order.plan, self.project.customer.remediation
+        self.check_world(plan)
+        if plan.profile != self.project.profile.name:
+            hint = f"Add --profile {plan.profile}, or make a new plan."
+            raise UsageError(f"Plan {plan.plan_id} is of the profile {plan.profile}.", hint=hint)
+        if plan.valid_until > plan.created_at + VALID:
+            raise EvidenceError(f"Plan {plan.plan_id} says that it is valid for too long", hint="Make a new plan.")
+        return Orders(
+            plan,
+            order.consent,
+            self._objections(plan),
+            settings.batches,
+            settings.freeze,
+            self.project.profile.redacted_tags,
+            lambda item: {"by": self.caller, "approved_by": order.approved_by(item)},
+            self.patience,
+        )
+
+    def check_world(self, plan: Plan) -> None:
+        if plan.sandbox is not self.sandboxed:
+            where = "for the sandbox" if plan.sandbox else "for AWS"
+            hint = "Do it with --sandbox." if plan.sandbox else "Do it without --sandbox."
+            raise UsageError(f"Plan {plan.plan_id} is {where}.", hint=hint)
+
+    def _objections(self, plan: Plan) -> dict[str, str]:
+        found = limits.over_caps(self.project, plan.items, self._populations(plan))
+        for item in plan.items:
+            if self.targets is not None and (item.account_id, item.region) not in self.targets:
+                found[item.id] = f"{item.account_id}/{item.region} is not the customer's, or not any more"
+        for item_id, last in History.read(self.store, plan.customer).last.items():
+            if last.plan_digest == plan.digest and last.outcome in (Outcome.DONE, Outcome.UNDONE):
+                found[item_id] = f"{last.outcome} already, by run {last.run_id}: make a new plan"
+        return found
+
+    def _populations(self, plan: Plan) -> Mapping[str, int]:
+        """As the run says that was planned from; what the plan says of them somebody may have written."""
+        for run in self.store.runs(plan.customer):
+            if run.run_id == plan.run_id and run.sealed and read_run(run.folder).digest == plan.run_digest:
+                return populations(run.folder)
+        return {}
 
 
 def apply(order: Order, hands: Hands, resume: str = "") -> Applied:
@@ -134,29 +203,58 @@ def apply(order: Order, hands: Hands, resume: str = "") -> Applied:
 
     Whatever ends it early leaves a bundle that is not sealed, and a journal to go on from.
     """
-    orders = hands.orders(order)
-    people = People(order.approved_by, hands.caller, order.approvals)
     with _bundle(hands, order.plan, APPLY, resume) as (bundle, started):
-        write_plan_copy(bundle, order.plan, order.files)
+        write_plan_copy(bundle, order.plan, order.files())
         with Journal(bundle.folder / JOURNAL) as journal:
-            journal.write("resumed" if resume else "started", by=hands.caller)
+            if resume:
+                _same_kind(journal.log, APPLY, bundle.run_id)
+                order = unattended(order.plan) if journal.log.unattended else order
+            orders = hands.orders(order)
+            _begin(journal, hands, APPLY, resume, order.unattended)
             Applying(orders, hands.doors, journal, hands.told).run()
+        write_plan_copy(bundle, order.plan, order.files())
+        people = People(order.approved_by, hands.caller, order.approvals())
         return seal(bundle, hands.key, order.plan, journal.log, hands.project, people, APPLY, started)
 
 
 def undo(applied: Path, hands: Hands, items: frozenset[str], resume: str = "") -> Applied:
     """Takes back what the sealed remediation at ``applied`` did, the last first, and seals what came of it. ``items``
-    are ids; empty means all."""
+    are ids; empty means all. Freeze windows and approvals do not hold it up: it is the way back."""
     plan = parse_plan(_read(applied / PLAN), str(applied / PLAN))
+    hands.check_world(plan)
     kind = Kind("undo", undoes=read_run(applied).data["run_id"], prefix=UNDO)
     chosen = replace(plan, items=tuple(each for each in reversed(plan.items) if not items or each.id in items))
     people = People(lambda _item: (), hands.caller, ())
     with _bundle(hands, plan, kind, resume) as (bundle, started):
         write_plan_copy(bundle, plan, {"undoes.json": _read(applied / RUN_RECORD)})
+        later = History.read(hands.store, plan.customer).since(kind.undoes)
         with Journal(bundle.folder / JOURNAL) as journal:
-            journal.write("resumed" if resume else "started", by=hands.caller)
-            Undoing(chosen, read_journal(applied), hands.doors, journal, hands.told, hands.patience).run()
+            if resume:
+                _same_kind(journal.log, kind, bundle.run_id)
+            _begin(journal, hands, kind, resume, False)
+            Undoing(
+                chosen,
+                read_journal(applied),
+                hands.doors,
+                journal,
+                hands.told,
+                hands.patience,
+                hands.caller,
+                hands.project.profile.redacted_tags,
+                later,
+            ).run()
         return seal(bundle, hands.key, chosen, journal.log, hands.project, people, kind, started)
+
+
+def _begin(journal: Journal, hands: Hands, kind: Kind, resume: str, unattended: bool) -> None:
+    event = "resumed" if resume and journal.log.kind else "started"
+    journal.write(event, by=hands.caller, kind=kind.name, undoes=kind.undoes, unattended=unattended)
+
+
+def _same_kind(log: Log, kind: Kind, run_id: str) -> None:
+    if log.kind and (log.kind, log.undoes) != (kind.name, kind.undoes):
+        what = f"undo {log.undoes}" if log.undoes else log.kind
+        raise EvidenceError(f"Remediation {run_id} was begun by `{what}`", hint="Go on with it by the same command.")
 
 
 def find_applied(store: LocalStore, customer: str, run: str, key: SigningKey, items: Collection[str]) -> Path:
@@ -166,7 +264,7 @@ def find_applied(store: LocalStore, customer: str, run: str, key: SigningKey, it
     """
     if run == LATEST:
         sealed = [each for each in store.remediations(customer) if each.sealed]
-        applied = [each for each in sealed if read_run(each.folder).data["kind"] == APPLY.name]
+        applied = [each for each in sealed if _acted(read_run(each.folder).data)]
         run = applied[-1].run_id if applied else run
     folder = store.find(customer, run, remediation=True)
     if read_run(folder).data["kind"] != APPLY.name:
@@ -182,6 +280,11 @@ def find_applied(store: LocalStore, customer: str, run: str, key: SigningKey, it
         if each not in known:
             raise UsageError(f"Run {run} has no item {each!r}.", hint=did_you_mean(each, known))
     return folder
+
+
+def _acted(record: Mapping[str, Any]) -> bool:
+    """Whether a remediation applied a plan, and did something."""
+    return record["kind"] == APPLY.name and any(record["counts"][each] for each in ("done", "failed", "unverified"))
 
 
 def undoable(applied: Path, items: frozenset[str]) -> list[tuple[Item, Step, Outcome]]:
@@ -208,14 +311,32 @@ def _bundle(hands: Hands, plan: Plan, kind: Kind, resume: str) -> Iterator[tuple
                 message = f"Remediation {bundle.run_id} was begun with another plan"
                 raise EvidenceError(message, hint="Name the plan that it was begun with.")
         else:
+            _refuse_unfinished(store, customer)
             bundle = store.create(customer, new_run_id(dt.datetime.now(dt.UTC)))
         try:
             with bundle.held():
                 yield bundle, _started(bundle)
         except BaseException:
-            verb = kind.name
-            hands.told.said(f"Remediation {bundle.run_id} broke off. Finish it: {verb} with --resume {bundle.run_id}.")
+            what = f"undo {kind.undoes}" if kind.undoes else f"apply {plan.plan_id}"
+            hands.told.said(f"Remediation {bundle.run_id} broke off. {_resuming(what, customer, bundle.run_id)}")
             raise
+
+
+def _resuming(what: str, customer: str, run_id: str) -> str:
+    return f"Go on: finops-policy {what} --customer {customer} --execute --resume {run_id}"
+
+
+def _refuse_unfinished(store: LocalStore, customer: str) -> None:
+    """What was done and not sealed must become evidence before anything else is done."""
+    for run in store.remediations(customer):
+        if not run.sealed and (run.folder / JOURNAL).exists():
+            log = read_journal(run.folder, torn=True)
+            if any(step.before is not None for step in log.steps.values()):
+                what = f"undo {log.undoes}" if log.undoes else f"apply {read_plan(run.folder).plan_id}"
+                raise EvidenceError(
+                    f"Remediation {run.run_id} of {customer} broke off, and what it did is no evidence yet",
+                    hint=f"{_resuming(what, customer, run.run_id)}",
+                )
 
 
 def _started(bundle: BundleWriter) -> dt.datetime:

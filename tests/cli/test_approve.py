@@ -20,8 +20,9 @@ from finops_policy.evidence.chain import Claim, ClaimKind, Link
 from finops_policy.evidence.signing import PublicKey, default_key_path
 from finops_policy.library import library_root
 from finops_policy.remediation.approvers import approver_key_path
-from finops_policy.remediation.model import Plan, Requester
+from finops_policy.remediation.model import Plan, Requester, Step
 from finops_policy.remediation.plan_file import PLAN_NAME, write_plan
+from finops_policy.remediation.recipes.recipe import Dependant, Dependants, Undo, Undoable
 from finops_policy.sandbox.process import Sandbox
 from tests.cli.conftest import Invoke
 from tests.cli.kit import COMMAND, Result, environment
@@ -144,7 +145,7 @@ def test_who_approves_sees_everything_first(make: Make, approve: Approve, folder
         "destructive: no",
         "undo of stop: yes. Start the instance.",
         "saves a month: 70.08 USD",
-        "depends on it: nothing",
+        "depends on it: nothing found",
         f"{TWO}  stop  arn:aws:ec2:us-east-1:111122223333:instance/i-{TWO}",
         "destructive: yes",
         "undo of stop: no.",
@@ -230,6 +231,34 @@ def test_a_hostile_plan_and_comment_are_shown_as_text(make: Make, approve: Appro
         assert not {"\x1b", "\u202e", "\r"} & set(text)
         assert "\\x1b[2J\\u202e[red]x[/red]\\x0d\\x0a=cmd()" in text
     assert status(invoke)["decisions"][0]["comment"] == evil
+
+
+def test_an_approver_sees_what_an_action_is_given(make: Make, approve: Approve) -> None:
+    action = {"type": "modify", "volume-type": "io2", "size-percent": 900}
+    steps = tuple(replace(each, action=action) for each in item().steps)
+    make(items=(item(ONE, "1", resource_type="aws.ebs", steps=steps),))
+    said = approve("samuel")
+    assert said.code == 0, said.err
+    assert f"{ONE}  modify size-percent=900 volume-type=io2  arn:" in said.err
+    assert "depends on it: not looked for: modify is taken to break nothing else" in said.err
+
+
+def test_hostile_actions_are_shown_as_text(make: Make, approve: Approve) -> None:
+    evil = "\x1b[2J\u202e\r\n    destructive: no"
+    undo = Undo(Undoable.PARTLY, evil, (evil,), (evil,))
+    hostile = Step({"type": evil, evil: evil, "deep": [{evil: evil}]}, {}, undo, ())
+    lasting = Dependants((Dependant(evil, evil, evil),), (evil,))
+    make(
+        items=(
+            item(ONE, "1", steps=(hostile,), region=evil, resource_type=evil),
+            item(TWO, "1", steps=(hostile,), dependants=lasting),
+        )
+    )
+    said = approve("samuel")
+    assert said.code == 0, said.err
+    assert not {"\x1b", "\u202e", "\r"} & set(said.out + said.err)
+    assert said.err.count("\n    destructive: no\n") == 2  # one for each item, and none of its own
+    assert "depends on it: unknown: nobody knows what \\x1b[2J" in said.err
 
 
 def test_the_default_key_is_the_registered_one(make: Make, approve: Approve, invoke: Invoke, place: Path) -> None:

@@ -6,19 +6,22 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from finops_policy import aws
-from finops_policy.cli.plan_view import show
+from finops_policy.cli.plan_view import show, show_applied, show_rehearsal, show_undo
+from finops_policy.cli.remediation_options import Heard
 from finops_policy.evidence.parquet import read_actions
 from finops_policy.evidence.signing import PublicKey, default_key_path
 from finops_policy.evidence.verify import verify_bundle
-from finops_policy.remediation.model import Held
+from finops_policy.remediation.model import Held, Outcome, Step
 from finops_policy.remediation.plan_file import read_plan, write_plan
-from finops_policy.remediation.recipes.recipe import Dependant, Dependants
+from finops_policy.remediation.recipes.recipe import Dependant, Dependants, Undo, Undoable
 from finops_policy.sandbox.process import Sandbox, sandbox
 from tests.cli.conftest import Invoke
 from tests.cli.kit import Result
@@ -162,7 +165,9 @@ def test_from_findings_to_a_plan_to_consent_to_acts_and_back(invoke: Invoke, wor
     assert list((bundle / "approvals").iterdir()), "the approvals are in the evidence"
 
     said = invoke("apply", "latest", *ACME, "--execute", "--format", "json")
-    assert {each["reason"] for each in document(said)["items"]} == {"gone since the plan"}
+    run_id = bundle.name.removeprefix("run=")
+    reasons = {each["reason"] for each in document(said)["items"]}
+    assert reasons == {f"done already, by run {run_id}: make a new plan"}
 
     run_id = bundle.name.removeprefix("run=")
     said = invoke("undo", run_id, *ACME)
@@ -251,3 +256,35 @@ def test_hostile_text_stays_text_on_a_terminal(workspace: Path, capsys: pytest.C
         assert bad not in said
     assert "[red]" in said
     assert not [line for line in said.splitlines() if line.startswith("SHA-256 forged")]
+
+
+@pytest.mark.parametrize("values", [{}, {"size-percent": 900, "volume-type": "io2", "iops": 64000}])
+def test_what_an_action_is_given_stands_in_or_below_the_table(
+    workspace: Path, capsys: pytest.CaptureFixture[str], values: dict[str, Any]
+) -> None:
+    short = replace(item().steps[0], action={"type": "modify", "volume-type": "gp3"})
+    long = replace(item().steps[0], action={"type": "modify", **values, "why": "x" * 40})
+    show(plan(item(resource_type="aws.ebs", steps=(short, long))), workspace)
+    said = capsys.readouterr().out
+    assert "modify volume-type=gp3" in said
+    given = "".join(f" {key}={values[key]}" for key in sorted(values))
+    assert f"  aaaaaaaaaaa1: modify{given} why={'x' * 40}\n" in said
+
+
+def test_hostile_actions_stay_text_wherever_they_are_told(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pwn = "\x1b[31m\u202e\x00\nSHA-256 forged"
+    undo = Undo(Undoable.PARTLY, pwn, (pwn,))
+    step = Step({"type": pwn, pwn: pwn, "deep": [{pwn: pwn}]}, {}, undo, ())
+    one = item(id=pwn, policy=pwn, region=pwn, steps=(step,))
+    made = replace(plan(), items=(one,), plan_id=pwn, customer=pwn, digest=pwn)
+    show(made, workspace / pwn.replace("\x00", ""))
+    show_rehearsal([(one, ""), (one, pwn)], "text")
+    show_undo([(one, step, Outcome.DONE)], "text")
+    show_applied(SimpleNamespace(outcomes=[(one, Outcome.FAILED, pwn)], folder=workspace), "text")  # type: ignore[arg-type]
+    Heard().ended(one, Outcome.DONE, pwn)
+    Heard().said(pwn)
+    said = capsys.readouterr()
+    for text in (said.out, said.err):
+        assert not {"\x1b", "\u202e", "\x00"} & set(text)
+        assert "\\x1b[31m" in text
+        assert not [line for line in text.splitlines() if line.startswith("SHA-256 forged")]

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from finops_policy import aws
 from finops_policy.catalog import Catalog
 from finops_policy.compiler import load_policies
+from finops_policy.custodian import account as module
 from finops_policy.custodian.account import Account, Described, described
-from finops_policy.custodian.arn_keys import arn_keys
+from finops_policy.custodian.arn_keys import arn_keys, key_of
 from finops_policy.model import CompiledPolicy, Severity, Target, Waiver
 from finops_policy.project import load
 from finops_policy.roles import Roles
@@ -162,6 +163,51 @@ def test_odd_names_have_the_arns_that_c7n_gives_them(account: Account, name: str
     assert one.arn == arn
     [key] = arn_keys(["aws.elb"]).values()
     assert theirs(account, "aws.elb", [exclusion(waiver(resource=arn, expires=dt.date.max), key)], [one]) == []
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "other"),
+    [("aws", "eu-west-1", "aws-cn"), ("aws-cn", "cn-north-1", "aws"), ("aws-us-gov", "us-gov-west-1", "aws-cn")],
+)
+@pytest.mark.parametrize(
+    ("resource", "ids", "arn"),
+    [
+        ("aws.s3", {"Name": "logs"}, "arn:{}:s3:::logs"),
+        ("aws.waf", {"WebACLId": "w-1"}, "arn:{}:waf::111122223333:webacl/w-1"),
+        ("aws.ebs", {"VolumeId": "vol-1"}, "arn:{}:ec2:{region}:111122223333:volume/vol-1"),
+        ("aws.account", {"account_id": "111122223333"}, "arn:{}:iam::111122223333:root"),
+    ],
+)
+def test_in_every_partition_a_waiver_means_the_same_to_the_filter_and_to_the_engine(
+    partition: str, region: str, other: str, resource: str, ids: dict[str, str], arn: str
+) -> None:
+    session = aws.session(region, aws.Credentials("x", "x", "x"))
+    here = Account(Target(TARGET.account_id, region), partition, session)
+    manager = here.load({"name": "p", "resource": resource}).resource_manager
+    [one] = described(manager, [ids], partition)
+    assert one.arn == arn.format(partition, region=region)
+    for named, covered in ((one.arn, True), (f"arn:{partition}:*", True), (arn.format(other, region=region), False)):
+        one_of = waiver(policy="p", resource=named, expires=dt.date.max)
+        assert bool(find_waiver("p", one.arn, [one_of], TODAY)) is covered
+        kept = theirs(here, resource, [exclusion(one_of, key_of(type(manager)))], [one])
+        assert kept == ([] if covered else [one.id])
+
+
+@pytest.mark.parametrize(
+    ("resource", "told", "arn"),
+    [
+        ("aws.lambda", {"FunctionName": "f", "FunctionArn": "arn:aws:lambda:x:1:function:f"},
+         "arn:aws:lambda:x:1:function:f"),  # AWS tells it
+        ("aws.elb", {"LoadBalancerName": "arn:aws:x:y:1:z"}, "arn:aws:x:y:1:z"),  # a name that is taken for one
+        ("aws.elb", {"LoadBalancerName": "arnold"}, "arnold"),
+        ("aws.elb", {}, ""),
+    ],
+)  # fmt: skip
+def test_an_arn_that_c7n_did_not_make_stays_as_it_is(resource: str, told: dict[str, str], arn: str) -> None:
+    session = aws.session("cn-north-1", aws.Credentials("x", "x", "x"))
+    here = Account(Target(TARGET.account_id, "cn-north-1"), "aws-cn", session)
+    manager = here.load({"name": "p", "resource": resource}).resource_manager
+    assert module._arn(manager, told, "aws-cn") == arn
 
 
 def test_a_type_whose_arns_c7n_makes_in_its_own_way_has_no_key() -> None:

@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from finops_policy.formats.plan_html import PLAN_PAGE, plan_page
+from finops_policy.formats.plan_html import PLAN_PAGE, action_words, none_found, plan_page
 from finops_policy.model import Fact
 from finops_policy.remediation.model import Held, Plan, PlannedPolicy, Requester, Step
 from finops_policy.remediation.plan_file import plan_bytes
@@ -152,6 +152,56 @@ def test_fits_a_telephone(opened: Opened, build: Callable[[], Plan]) -> None:
     with opened(build(), viewport={"width": 375, "height": 700}) as page:
         open_all(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+MODIFY = {"volume-type": "io2", "type": "modify", "size-percent": 900}
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ({"type": "stop"}, "stop"),
+        (MODIFY, "modify size-percent=900 volume-type=io2"),
+        (dict(sorted(MODIFY.items())), "modify size-percent=900 volume-type=io2"),
+        ({"type": "a", "b": "900", "c": "1e5", "d": "true", "e": True, "f": None, "g": 1.5, "h": "NaN"},
+         'a b="900" c="1e5" d="true" e=true f=null g=1.5 h="NaN"'),
+        ({"type": "a", "b": "x c=1", "d": "", "e": '"', "f": "2026-01-01", "g": "*/x.y:z@w"},
+         'a b="x c=1" d="" e="\\"" f=2026-01-01 g=*/x.y:z@w'),
+        ({"type": "a", "b": [{"d": "x", "c": [1]}, "y"]}, 'a b=[{"c":[1],"d":"x"},"y"]'),
+        ({"type": "stop force=true", "a b": "c"}, '"stop force=true" "a b"=c'),
+    ],
+)  # fmt: skip
+def test_an_action_is_told_whole_and_cannot_be_mistaken(action: dict[str, Any], words: str) -> None:
+    assert action_words(action) == words
+
+
+def test_the_page_shows_what_an_action_is_given(opened: Opened) -> None:
+    steps = (replace(full().items[0].steps[0], action=MODIFY),)
+    with opened(plan(item(ONE, resource_type="aws.ebs", steps=steps))) as page:
+        for place in ("#items table", "article"):
+            expect(page.locator(place)).to_contain_text("modify size-percent=900 volume-type=io2")
+        expect(page.locator("article")).to_contain_text("not looked for: modify is taken to break nothing else")
+
+
+def test_nothing_depends_on_it_is_said_where_somebody_looked() -> None:
+    def said(resource_type: str, *names: str) -> str:
+        steps = tuple(replace(full().items[0].steps[0], action={"type": each}) for each in names)
+        return none_found(item(ONE, resource_type=resource_type, steps=steps))
+
+    assert said("aws.ec2", "stop") == "nothing found"
+    assert said("aws.ebs", "snapshot", "delete") == "nothing found"
+    assert said("aws.ebs", "snapshot", "modify") == (
+        "not looked for: snapshot and modify are taken to break nothing else"
+    )
+    assert said("aws.ec2", "mark-for-op") == "not looked for: mark-for-op is taken to break nothing else"
+    assert said("aws.ec2", "stop", "explode") == "unknown: nobody knows what explode may break"
+
+
+def test_a_page_says_of_each_item_whether_anybody_looked(opened: Opened) -> None:
+    with opened(full()) as page:
+        assert [page.locator(f"#item-{each}").get_by_text("nothing found").count() for each in (ONE, TWO, THREE)] == [
+            1, 0, 1,
+        ]  # fmt: skip
 
 
 def test_a_link_leads_to_each_item(opened: Opened) -> None:

@@ -348,7 +348,7 @@ def prices() -> tuple[Price, ...]:
 
 def order_of(plan: Plan, refuse: str = "", approved_by: tuple[str, ...] = ("sam@house.example (engineering)",)) -> Any:
     """Consent to all of a plan, or a refusal of all of it."""
-    return work.Order(plan, lambda _item: refuse, lambda _item: approved_by, approved_by, {})
+    return work.Order(plan, lambda _item: refuse, lambda _item: approved_by, lambda: approved_by, dict)
 
 
 def held(plan: Plan) -> dict[str, str]:

@@ -74,14 +74,13 @@ def test_what_is_done_is_done_once_and_every_row_says_by_whom(house: House) -> N
 
 def test_a_plan_applied_twice_does_nothing_the_second_time(house: House) -> None:
     plan = house.plan(house.instance(), house.volume(), house.function(), house.logs())
-    house.apply(plan)
+    applied = house.apply(plan)
     done = dict(house.changing)
     again = house.apply(plan)
     assert house.changing == done
     assert set(house.outcomes(again).values()) == {Outcome.HELD}
-    assert set(house.reasons(again).values()) == {"gone since the plan", "out of the policy's scope now"} | {
-        reason for reason in house.reasons(again).values() if reason.startswith(("compliant now", "changed since"))
-    }
+    run_id = applied.folder.name.removeprefix("run=")
+    assert set(house.reasons(again).values()) == {f"done already, by run {run_id}: make a new plan"}
 
 
 def test_a_rehearsal_reads_and_changes_nothing(house: House) -> None:
@@ -267,9 +266,10 @@ def test_a_canary_that_does_not_stay_as_it_was_left_stops_everything(house: Hous
     applied = work.apply(order_of(plan), replace(house.hands(), patience=replace(AT_ONCE, sleep=sleep)))
     assert house.changing["ec2:StopInstances"] == 1
     outcomes, reasons = house.outcomes(applied), house.reasons(applied)
-    assert outcomes.pop(first) is Outcome.DONE
+    assert outcomes.pop(first) is Outcome.UNVERIFIED, "what came undone is not done"
     assert set(outcomes.values()) == {Outcome.HELD}
-    assert {reasons[each] for each in outcomes} == {f"the canary {first} is not as it was left: it is running"}
+    told = f"stopped: the canary {first} is not as it was left: it is running"
+    assert {reasons[each] for each in outcomes} == {applied.stopped} == {told}
 
 
 def test_a_canary_that_cannot_be_asked_stops_everything(house: House) -> None:
@@ -282,7 +282,7 @@ def test_a_canary_that_cannot_be_asked_stops_everything(house: House) -> None:
 
     applied = work.apply(order_of(plan), replace(house.hands(), patience=replace(AT_ONCE, sleep=sleep)))
     assert house.changing["ec2:StopInstances"] == 1
-    assert sorted(house.outcomes(applied).values()) == ["done", "held", "held"]
+    assert sorted(house.outcomes(applied).values()) == ["held", "held", "unverified"]
 
 
 def test_the_first_that_is_acted_on_is_the_canary_not_one_that_is_held(house: House) -> None:
@@ -492,7 +492,7 @@ def test_approvals_are_in_the_evidence_even_when_it_broke_off_before_they_were(
     from finops_policy.evidence.bundle import BundleWriter
 
     plan = house.plan(house.instance())
-    order = replace(order_of(plan), files={"approvals/sam.dsse.json": b"{}"})
+    order = replace(order_of(plan), files=lambda: {"approvals/sam.dsse.json": b"{}"})
     write = BundleWriter.write
 
     def dying(self: BundleWriter, relative: str, data: bytes) -> None:

@@ -289,7 +289,7 @@ def test_ctrl_c_leaves_a_journal_to_go_on_from(house: House, monkeypatch: pytest
         with pytest.raises(KeyboardInterrupt):
             house.apply(plan)
     run_id = house.broken_off()
-    assert house.heard.sentences[-1].endswith(f"--resume {run_id}.")
+    assert house.heard.sentences[-1].endswith(f"--resume {run_id}")
     assert ec2.Stop.seen is seen
     applied = house.apply(plan, resume=run_id)
     assert set(house.outcomes(applied).values()) == {Outcome.DONE}

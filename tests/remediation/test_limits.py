@@ -26,7 +26,18 @@ TEN = Decimal(10)
         (Caps(percent=TEN), [None] * 2, 3, "2 of 3 resources, and the cap of 10% is 1"),
         (Caps(percent=Decimal("0.5")), [None] * 2, 200, "2 of 200 resources, and the cap of 0.5% is 1"),
         (Caps(percent=TEN), [None], 0, "1 of 0 resources, and the cap of 10% is 0"),
-        (Caps(percent=TEN), [None] * 99, None, ""),
+        (
+            Caps(percent=TEN),
+            [None] * 99,
+            None,
+            "how many resources were judged is unknown, and the cap is a share of them",
+        ),
+        (
+            Caps(monthly_amount=Decimal(100)),
+            [Decimal(5000), Decimal(-4950)],
+            None,
+            "9,950.00 a month, and the cap is 100.00",
+        ),
         (Caps(monthly_amount=Decimal(20)), [TEN, TEN], None, ""),
         (Caps(monthly_amount=Decimal(20)), [TEN, Decimal("10.01")], None, "20.01 a month, and the cap is 20.00"),
         (

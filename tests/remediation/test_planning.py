@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from finops_policy.model import Posture, Verdict
+from finops_policy.remediation.items import item_id
 from finops_policy.remediation.plan_file import plan_bytes, read_plan
-from finops_policy.remediation.planning import item_id
 from finops_policy.remediation.recipes import ebs
 from finops_policy.remediation.recipes.recipe import Undoable
 from finops_policy.remediation.totals import monthly

@@ -31,7 +31,7 @@ from finops_policy.realised import (
     lasting,
     reprice,
 )
-from finops_policy.remediation.planning import item_id
+from finops_policy.remediation.items import item_id
 from finops_policy.savings import METHODS
 from tests.unit.builders import NOW, PROD
 

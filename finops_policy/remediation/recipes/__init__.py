@@ -41,6 +41,8 @@ RECIPES: Final[Mapping[tuple[str, str], Recipe]] = {
 }
 BACKUPS: Final[Mapping[str, str]] = {"image": "backup-image"}
 """``backup`` of a policy's remediation -> the step that makes the copy, which is ours and not c7n's."""
+COPYING: Final = frozenset({"backup", "backup-image", "snapshot"})
+"""Steps that keep a copy, and leave the resource as it is."""
 _COPIES: Final[Mapping[tuple[str, str], str]] = {
     ("aws.dynamodb-table", "delete"): "backup",
     ("aws.ebs", "delete"): "snapshot",
