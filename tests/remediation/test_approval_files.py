@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -322,8 +323,8 @@ def test_two_approvers_at_once(desk: Desk, tmp_path: Path, of: Plan) -> None:
     """Nobody overwrites anybody, and of the same decision one is written."""
     keys = str(desk.keys["samuel"].path.parent)
     jobs = [(keys, str(tmp_path), who, ()) for who in ("samuel", "ingrid", "noor", "lucia") for _ in range(4)]
-    with multiprocessing.get_context("fork").Pool(4) as pool:
-        answers = pool.starmap(_approve, jobs)
+    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:  # a fork would copy other tests' threads
+        answers = list(pool.map(_approve, *zip(*jobs, strict=True)))
     written = {each for each in answers if each != "repeated"}
     assert (len(written), answers.count("repeated")) == (4, 12)
     assert {name for name, _ in read_envelopes(tmp_path)} == written
