@@ -154,15 +154,9 @@ class Hands:
     targets: frozenset[tuple[str, str]] | None = None
 
     def orders(self, order: Order) -> Orders:
-        """How a plan is applied for this customer. Raises :class:`UsageError` for a plan of another world or profile,
-        and :class:`EvidenceError` for one that is valid for longer than plans are."""
+        """How a plan is applied for this customer. Raises what :meth:`check` does."""
         plan, settings = order.plan, self.project.customer.remediation
-        self.check_world(plan)
-        if plan.profile != self.project.profile.name:
-            hint = f"Add --profile {plan.profile}, or make a new plan."
-            raise UsageError(f"Plan {plan.plan_id} is of the profile {plan.profile}.", hint=hint)
-        if plan.valid_until > plan.created_at + VALID:
-            raise EvidenceError(f"Plan {plan.plan_id} says that it is valid for too long", hint="Make a new plan.")
+        self.check(plan)
         return Orders(
             plan,
             order.consent,
@@ -173,6 +167,16 @@ class Hands:
             lambda item: {"by": self.caller, "approved_by": order.approved_by(item)},
             self.patience,
         )
+
+    def check(self, plan: Plan) -> None:
+        """Raises :class:`UsageError` for a plan of another world or profile, and :class:`EvidenceError` for one that is
+        valid for longer than plans are."""
+        self.check_world(plan)
+        if plan.profile != self.project.profile.name:
+            hint = f"Add --profile {plan.profile}, or make a new plan."
+            raise UsageError(f"Plan {plan.plan_id} is of the profile {plan.profile}.", hint=hint)
+        if plan.valid_until > plan.created_at + VALID:
+            raise EvidenceError(f"Plan {plan.plan_id} says that it is valid for too long", hint="Make a new plan.")
 
     def check_world(self, plan: Plan) -> None:
         if plan.sandbox is not self.sandboxed:
@@ -203,6 +207,7 @@ def apply(order: Order, hands: Hands, resume: str = "") -> Applied:
 
     Whatever ends it early leaves a bundle that is not sealed, and a journal to go on from.
     """
+    hands.check(order.plan)
     with _bundle(hands, order.plan, APPLY, resume) as (bundle, started):
         write_plan_copy(bundle, order.plan, order.files())
         with Journal(bundle.folder / JOURNAL) as journal:
